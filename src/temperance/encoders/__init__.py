@@ -1,0 +1,7 @@
+"""What turns an image into a vector? The default encoder, and extractors kept as files."""
+
+from temperance.encoders.convnet import Encoder, EncoderSpec
+from temperance.encoders.embed import Embeddings, embed
+from temperance.encoders.files import load_encoder, save_encoder
+
+__all__ = ["Embeddings", "Encoder", "EncoderSpec", "embed", "load_encoder", "save_encoder"]

@@ -1,0 +1,29 @@
+"""What does the space look like? Pure functions of embeddings; vectors are normalised inside.
+
+The two sides of the temperature's dilemma are ``uniformity`` (how evenly the embeddings use the sphere)
+and ``tolerance`` (how close members of one class may stay). ``hardness`` says what the loss pushes on.
+"""
+
+from temperance.geometry.hardness import (
+    Hardness,
+    effective_negatives,
+    hardness,
+    push_by_similarity,
+    relative_penalty,
+)
+from temperance.geometry.spread import alignment, effective_rank, tolerance, uniformity
+from temperance.geometry.summary import Geometry, describe
+
+__all__ = [
+    "Geometry",
+    "Hardness",
+    "alignment",
+    "describe",
+    "effective_negatives",
+    "effective_rank",
+    "hardness",
+    "push_by_similarity",
+    "relative_penalty",
+    "tolerance",
+    "uniformity",
+]

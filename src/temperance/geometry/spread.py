@@ -1,0 +1,119 @@
+"""How the embeddings lie on the sphere: alignment, uniformity, tolerance, effective rank."""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from temperance.errors import InputError
+from temperance.geometry.vectors import blocks, unit
+
+
+def alignment(
+    view_a: Float[Tensor, "n d"], view_b: Float[Tensor, "n d"], exponent: float = 2.0
+) -> float:
+    r"""How far apart the two views of an instance lie, :math:`E\,\|f(x) - f(x^+)\|^a`; 0 is perfect.
+
+    Wang & Isola, ICML 2020, arXiv 2005.10242. For exponent 2 it is 2 - 2·(mean positive cosine), in
+    [0, 4].
+
+    Args:
+        view_a: ``(n, d)``, one view of each instance.
+        view_b: ``(n, d)``, the other, in the same order.
+        exponent: the power a.
+
+    Raises:
+        InputError: on shapes that differ or rows without a direction.
+
+    Example:
+        >>> import torch
+        >>> alignment(torch.eye(2), torch.eye(2))
+        0.0
+    """
+    if view_a.shape != view_b.shape:
+        raise InputError(
+            f"the views have shapes {tuple(view_a.shape)} and {tuple(view_b.shape)}; "
+            "give two views of the same instances"
+        )
+    return float((unit(view_a) - unit(view_b)).norm(dim=1).pow(exponent).mean())
+
+
+def uniformity(embeddings: Float[Tensor, "n d"], t: float = 2.0) -> float:
+    r"""How evenly the embeddings fill the sphere, :math:`\log E_{x \neq y}\, e^{-t\|f(x)-f(y)\|^2}`.
+
+    Wang & Isola, ICML 2020, arXiv 2005.10242. 0 is collapse to a point; lower is more uniform, down to
+    about -3.94 at t = 2 on the 127-sphere. Pairs of a row with itself are left out. Wang & Liu (2021)
+    plot the negative of it.
+
+    Args:
+        embeddings: ``(n, d)``; a few hundred rows at least, or the figure says little.
+        t: sharpness of the Gaussian kernel.
+
+    Raises:
+        InputError: on fewer than two rows or rows without a direction.
+
+    Example:
+        >>> import torch
+        >>> uniformity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+        -8.0
+    """
+    z = unit(embeddings)
+    n = len(z)
+    partial = []
+    for rows in blocks(n, n):
+        # ||x - y||² = 2 - 2 x·y on the sphere.
+        exponent = (2 * t) * (z[rows] @ z.T - 1)
+        exponent.diagonal(offset=rows.start).fill_(float("-inf"))
+        partial.append(exponent.flatten().logsumexp(dim=0))
+    return float(torch.stack(partial).logsumexp(dim=0)) - math.log(n * (n - 1))
+
+
+def tolerance(embeddings: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> float:
+    r"""How close members of one class stay: the mean cosine of distinct pairs of the same class.
+
+    Wang & Liu, CVPR 2021, arXiv 2012.09740, as their table reports it (the mean over same-class pairs,
+    not over all pairs). In [-1, 1]; higher is more tolerant of semantic neighbours. Computed in closed
+    form from class sums: :math:`\sum_c (\|S_c\|^2 - n_c) / \sum_c n_c(n_c - 1)`.
+
+    Args:
+        embeddings: ``(n, d)``.
+        labels: ``(n,)`` class numbers.
+
+    Raises:
+        InputError: if no class has two members, or a row has no direction.
+
+    Example:
+        >>> import torch
+        >>> tolerance(torch.eye(4), torch.tensor([0, 0, 1, 1]))
+        0.0
+    """
+    z = unit(embeddings).double()
+    _, members, counts = labels.unique(return_inverse=True, return_counts=True)
+    pairs = int((counts * (counts - 1)).sum())
+    if pairs == 0:
+        raise InputError("no class has two members; tolerance needs pairs of one class")
+    sums = z.new_zeros(len(counts), z.shape[1]).index_add_(0, members, z)
+    return float((sums.square().sum() - len(z)) / pairs)
+
+
+def effective_rank(embeddings: Float[Tensor, "n d"]) -> float:
+    r"""How many dimensions the embeddings use: :math:`\exp H(\sigma / \sum \sigma)`, in [1, min(n, d)].
+
+    σ are the singular values of the matrix of unit vectors (RankMe: Garrido et al. 2023, arXiv
+    2210.02885). Near 1 means collapse.
+
+    Args:
+        embeddings: ``(n, d)``.
+
+    Raises:
+        InputError: on fewer than two rows or rows without a direction.
+
+    Example:
+        >>> import torch
+        >>> round(effective_rank(torch.eye(3)), 4)
+        3.0
+    """
+    singular = torch.linalg.svdvals(unit(embeddings).double())
+    share = singular / singular.sum()
+    return float(torch.special.entr(share).sum().exp())

@@ -1,0 +1,54 @@
+"""What a training run is asked to do."""
+
+import math
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from temperance.errors import InputError
+
+
+def checked_temperature(value: float) -> float:
+    """The value, if it can be a temperature.
+
+    Raises:
+        InputError: if it is not positive and finite.
+
+    Example:
+        >>> checked_temperature(0.0)
+        Traceback (most recent call last):
+        ...
+        temperance.errors.InputError: temperature 0 is not positive and finite; give a number such as 0.1
+    """
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"temperature {value:g} is not positive and finite; give a number such as 0.1")
+    return value
+
+
+Temperature = Annotated[float, AfterValidator(checked_temperature)]
+
+
+class TrainingConfig(BaseModel):
+    """One training run; together with the data it fixes every number that comes out.
+
+    AdamW is the default because its step does not grow with the gradient: the push of InfoNCE carries a
+    factor 1/τ, and plain SGD at one learning rate would confound the temperature with the step size.
+
+    Attributes:
+        temperature: τ > 0.
+        epochs: passes over the training split.
+        seed: of the initial weights, the order of images and their views.
+        batch_size: instances a step; the whole split, if that is smaller.
+        learning_rate: of AdamW, warmed up over the first twentieth of the run and then let down along a
+            cosine.
+        weight_decay: of AdamW.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: Temperature
+    epochs: int = Field(ge=1)
+    seed: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=256, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
