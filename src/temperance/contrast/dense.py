@@ -1,6 +1,5 @@
 """The equation written out, for tests and for reading: it holds the whole matrix of similarities."""
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import softplus

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 # Entries of one tile: 4 MiB of float32, which stays in a core's cache or next to it.
@@ -86,8 +85,11 @@ class _Contrast(torch.autograd.Function):
         return softplus(margin, threshold=40.0)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # set by create_graph=True
+            raise RuntimeError(
+                "contrast has no second derivatives; use dense_contrast where create_graph=True is needed"
+            )
         anchors, positives, candidates, temperature, excluded, log_sum, positive = ctx.saved_tensors
         a, p, c = (_computable(x) for x in (anchors, positives, candidates))
         tau = temperature.to(a.dtype)

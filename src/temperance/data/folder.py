@@ -45,7 +45,9 @@ def read_folder(folder: Path, size: int = DEFAULT_SIZE) -> ImageSet:
     failed = [(f, p) for f, p in zip(files, pictures, strict=True) if isinstance(p, str)]
     if not kept:
         path, fault = failed[0]
-        raise InputError(f"none of the {len(files)} images in {folder} can be read: {path}: {fault}")
+        raise InputError(
+            f"none of the {len(files)} images in {folder} can be read: {path}: {fault}"
+        )
     images = np.stack([picture for _, picture in kept])
     labels, classes, label_notes = _labels(folder, [path for path, _ in kept])
     return ImageSet(

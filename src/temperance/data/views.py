@@ -47,7 +47,7 @@ class Views:
         return first, second
 
 
-def _grey() -> list[torch.nn.Module]:
+def _grey() -> list[augment.AugmentationBase2D]:
     return [
         augment.RandomAffine(12.0, translate=(0.1, 0.1), scale=(1.0, 1.4), padding_mode="border"),
         augment.RandomGaussianBlur((3, 3), (0.1, 1.0), p=0.5),
@@ -56,7 +56,7 @@ def _grey() -> list[torch.nn.Module]:
     ]
 
 
-def _colour(size: int) -> list[torch.nn.Module]:
+def _colour(size: int) -> list[augment.AugmentationBase2D]:
     return [
         augment.RandomResizedCrop((size, size), scale=(0.2, 1.0), cropping_mode="resample"),
         augment.RandomHorizontalFlip(),

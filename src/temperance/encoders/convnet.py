@@ -57,6 +57,9 @@ class Encoder(nn.Module):
         (torch.Size([5, 256]), torch.Size([5, 64]))
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
         self.spec = spec
@@ -81,14 +84,12 @@ class Encoder(nn.Module):
             nn.Linear(spec.hidden, spec.projection),
         )
         # Half the time of the default layout on a CPU, and what tensor cores ask for.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n f"]:
         """Features ``(n, f)`` of images ``(n, channels, size, size)`` in [0, 1]."""
         standardised = (images - self.mean) / self.std
-        features: Tensor = self.backbone(
-            standardised.contiguous(memory_format=torch.channels_last)
-        )
+        features: Tensor = self.backbone(standardised.contiguous(memory_format=torch.channels_last))
         return features
 
     def project(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n p"]:

@@ -45,7 +45,7 @@ def embed(
     encoder.eval()
     try:
         features = []
-        for batch in images.split(BATCH):
+        for batch in torch.split(images, BATCH):
             floats = batch.float() / 255 if batch.dtype == torch.uint8 else batch
             features.append(encoder(floats))
         joined = torch.cat(features)

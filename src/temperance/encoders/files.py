@@ -87,11 +87,15 @@ def _spec(path: Path) -> EncoderSpec:
         names = {field.name for field in fields(EncoderSpec)}
         if set(given) != names:
             raise ValueError(f"its spec has {sorted(given)}")
-        lists = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+        lists: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in given.items()
+        }
         with torch.device("meta"):
             Encoder(EncoderSpec(**lists))
         return EncoderSpec(**lists)
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{path} describes no encoder ({error}); run the training again") from error
+        raise InputError(
+            f"{path} describes no encoder ({error}); run the training again"
+        ) from error

@@ -47,7 +47,9 @@ def effective_negatives(
         >>> effective_negatives(torch.zeros(8), 0.1)
         tensor(8.0000)
     """
-    return torch.special.entr(relative_penalty(similarities, temperature)).sum(dim=-1).exp()
+    shares = relative_penalty(similarities, temperature)
+    counts: Tensor = torch.special.entr(shares).sum(dim=-1).exp()
+    return counts
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,9 @@ def hardness(
                 false_share,
             )
         )
-    values, indices, shares, effective, false_mass = (torch.cat(x) for x in zip(*parts, strict=True))
+    values, indices, shares, effective, false_mass = (
+        torch.cat(x) for x in zip(*parts, strict=True)
+    )
     return Hardness(
         positive_similarity=own,
         top_similarity=values,

@@ -89,7 +89,7 @@ def tolerance(embeddings: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> fl
         0.0
     """
     z = unit(embeddings).double()
-    _, members, counts = labels.unique(return_inverse=True, return_counts=True)
+    _, members, counts = torch.unique(labels, return_inverse=True, return_counts=True)
     pairs = int((counts * (counts - 1)).sum())
     if pairs == 0:
         raise InputError("no class has two members; tolerance needs pairs of one class")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -63,7 +64,7 @@ def describe(
     push = hardness(view_a, view_b, temperature, labels)
     positive = float(push.positive_similarity.mean())
     negative = float(push.top_similarity.mean())
-    pairs = labels is not None and bool((labels.unique(return_counts=True)[1] > 1).any())
+    pairs = labels is not None and len(torch.unique(labels)) < len(labels)
     return Geometry(
         alignment=alignment(view_a, view_b),
         uniformity=uniformity(embeddings),

@@ -14,7 +14,9 @@ BLOCK = 1 << 22
 def unit(x: Tensor) -> Tensor:
     """The rows at length 1; refuses rows that have no direction."""
     if x.ndim != 2 or len(x) < 2:
-        raise InputError(f"embeddings have shape {tuple(x.shape)}; give (n, d) with at least 2 rows")
+        raise InputError(
+            f"embeddings have shape {tuple(x.shape)}; give (n, d) with at least 2 rows"
+        )
     x = x if x.dtype == torch.float64 else x.float()
     norms = x.norm(dim=1, keepdim=True)
     usable = torch.isfinite(norms) & (norms > 0)
@@ -23,7 +25,8 @@ def unit(x: Tensor) -> Tensor:
         raise InputError(
             f"row {row} of the embeddings is zero, nan or infinite and has no direction; leave it out"
         )
-    return x / norms
+    directions: Tensor = x / norms
+    return directions
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:

@@ -117,9 +117,7 @@ def nt_xent(
     """
     _check_pair("view_a", view_a, "view_b", view_b)
     tau = _temperature(temperature, view_a)
-    z = torch.cat(
-        [_vectors("view_a", view_a, similarity), _vectors("view_b", view_b, similarity)]
-    )
+    z = torch.cat([_vectors("view_a", view_a, similarity), _vectors("view_b", view_b, similarity)])
     n = len(view_a)
     rows = torch.arange(2 * n, device=z.device)
     other_view = rows.roll(n)
@@ -153,19 +151,23 @@ def _vectors(name: str, x: Tensor, similarity: Similarity) -> Tensor:
         raise InputError(f"similarity {similarity!r} is unknown; give 'cosine' or 'dot'")
     if not bool((norms > 0).all()):
         row = int((norms == 0).nonzero()[0])
-        raise InputError(f"row {row} of {name} is the zero vector, which has no cosine; leave it out")
+        raise InputError(
+            f"row {row} of {name} is the zero vector, which has no cosine; leave it out"
+        )
     return normalize(x, dim=1, eps=0.0)
 
 
 def _temperature(temperature: float | Tensor, like: Tensor) -> Tensor:
     dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
-    tau = torch.as_tensor(temperature, dtype=None, device=like.device)
+    tau = torch.as_tensor(temperature, dtype=dtype, device=like.device)
     if tau.ndim != 0:
         raise InputError(f"temperature has shape {tuple(tau.shape)}; give one number")
     value = float(tau.detach())
     if not (math.isfinite(value) and value > 0):
-        raise InputError(f"temperature {value:g} is not positive and finite; give a number such as 0.1")
-    return tau.to(dtype)
+        raise InputError(
+            f"temperature {value:g} is not positive and finite; give a number such as 0.1"
+        )
+    return tau
 
 
 def _reduce(losses: Tensor, reduction: Reduction) -> Tensor:

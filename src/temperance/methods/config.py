@@ -21,7 +21,9 @@ def checked_temperature(value: float) -> float:
         temperance.errors.InputError: temperature 0 is not positive and finite; give a number such as 0.1
     """
     if not (math.isfinite(value) and value > 0):
-        raise InputError(f"temperature {value:g} is not positive and finite; give a number such as 0.1")
+        raise InputError(
+            f"temperature {value:g} is not positive and finite; give a number such as 0.1"
+        )
     return value
 
 

@@ -34,19 +34,16 @@ class SimCLR(LightningModule):
         self.loss = NTXent(config.temperature)
         self.views = Views(encoder.spec.channels, encoder.spec.size)
 
-    def training_step(
-        self, images: UInt8[Tensor, "n c h w"], batch_idx: int
-    ) -> Float[Tensor, ""]:
+    def training_step(self, images: UInt8[Tensor, "n c h w"], batch_idx: int) -> Float[Tensor, ""]:
         """The loss of one batch of images."""
         # Keyed by place in the run: a resumed run draws the views it would have drawn.
         key = (self.config.seed, self.current_epoch, batch_idx)
         number = int(np.random.SeedSequence(key).generate_state(1)[0])
         # One pass over both views, so that batch normalisation sees them together.
-        projections = self.encoder.project(
-            self.encoder(torch.cat(self.views.pair(images, number)))
-        )
+        projections = self.encoder.project(self.encoder(torch.cat(self.views.pair(images, number))))
         view_a, view_b = projections.chunk(2)
-        return self.loss(view_a, view_b)
+        loss: Tensor = self.loss(view_a, view_b)
+        return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with warm-up and a cosine."""

@@ -72,7 +72,14 @@ def train(
     record = _Record(on_epoch)
     callbacks: list[Callback] = [record]
     if checkpoints is not None:
-        callbacks.append(ModelCheckpoint(checkpoints, save_last=True, save_top_k=0))
+        callbacks.append(
+            ModelCheckpoint(
+                checkpoints,
+                filename=Path(LAST).stem,
+                enable_version_counter=False,
+                save_on_train_epoch_end=True,
+            )
+        )
     with _quiet():
         trainer = Trainer(
             accelerator=accelerator,

@@ -44,9 +44,7 @@ def linear_probe() -> Pipeline:
 class _Logistic(LogisticRegression):  # type: ignore[misc]
     """Stops quietly where collapsed embeddings leave nothing to converge to."""
 
-    def fit(
-        self, x: Float[np.ndarray, "n d"], y: Int64[np.ndarray, " n"]
-    ) -> "_Logistic":
+    def fit(self, x: Float[np.ndarray, "n d"], y: Int64[np.ndarray, " n"]) -> "_Logistic":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             super().fit(x, y)
@@ -87,7 +85,8 @@ class FewShot:
         score = normalize(x) @ self.means_.swapaxes(1, 2) - 0.5 * (self.means_**2).sum(
             axis=2, keepdims=True
         ).swapaxes(1, 2)
-        return self.classes_[score.argmax(axis=2)]
+        classes: Int64[np.ndarray, "draws n"] = self.classes_[score.argmax(axis=2)]
+        return classes
 
     def score(self, x: Float[np.ndarray, "n d"], y: Int64[np.ndarray, " n"]) -> float:
         """Mean accuracy over draws and images, in [0, 1]."""

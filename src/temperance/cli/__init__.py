@@ -1,0 +1,41 @@
+"""The commands: parse, call, print.
+
+Every fault that a person can mend ends as one line on the error stream and exit code 2.
+"""
+
+import sys
+
+import typer
+
+from temperance.cli.app import app
+from temperance.errors import InputError
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        arguments: instead of those of the process.
+    """
+    try:
+        code = app(arguments, standalone_mode=False)
+    except InputError as error:
+        _end(str(error), 2)
+    except typer.TyperException as error:
+        _end(f"{error.format_message()} (see temperance --help)", 2)
+    except BrokenPipeError:
+        sys.exit(1)
+    if code == INTERRUPTED:
+        _end(
+            "interrupted; what was finished is kept: the same command goes on with it", INTERRUPTED
+        )
+    sys.exit(code or 0)
+
+
+def _end(message: str, code: int) -> None:
+    print(f"temperance: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,151 @@
+"""The tree of commands. Each room is loaded only by the command that needs it, so that help is quick."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from temperance import __version__
+
+app = typer.Typer(
+    name="temperance",
+    help="Train feature extractors by contrastive learning, and find the temperature that serves.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(name="data", help="The images that can be trained on.", no_args_is_help=True)
+app.add_typer(data_app)
+
+Data = Annotated[
+    str, typer.Argument(help="A built-in name (see `temperance data list`) or a folder.")
+]
+Out = Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/COMMAND-DATA")]
+Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON, for machines.")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(help="Passes over the training images.", show_default="about 240 steps"),
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(help="Side in pixels to which a folder's images are scaled.", show_default="32"),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="A config.yaml of an earlier run; options given beside it come first."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Print the version, or go on to a command."""
+    if show:
+        typer.echo(f"temperance {__version__}")
+        raise typer.Exit
+
+
+@app.command(
+    epilog="Example: temperance sweep glyphs --temperatures 0.05,0.1,0.2,0.5 --seeds 3",
+)
+def sweep(
+    data: Data = "glyphs",
+    temperatures: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated.", show_default="8 from 0.03 to 1"),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs a temperature.", show_default="3")] = None,
+    epochs: Epochs = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="What the headline is for: linear, knn or few-shot.", show_default="linear"
+        ),
+    ] = None,
+    image_size: ImageSize = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share the runs.", show_default="one a core")
+    ] = None,
+    out: Out = None,
+    config: Config = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many runs, how long, how much disk; end.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Train at several temperatures, measure on held-out images, and recommend one.
+
+    The same command on the same folder goes on where it was stopped.
+    """
+    from temperance.cli.sweep import run_sweep
+
+    run_sweep(
+        given={
+            "data": data,
+            "temperatures": temperatures,
+            "seeds": seeds,
+            "epochs": epochs,
+            "metric": metric,
+            "image_size": image_size,
+        },
+        config=config,
+        workers=workers,
+        out=out,
+        dry_run=dry_run,
+        as_json=json,
+    )
+
+
+@app.command(epilog="Example: temperance train glyphs --temperature 0.2")
+def train(
+    data: Data = "glyphs",
+    temperature: Annotated[
+        str | None, typer.Option(help="τ, such as one that `temperance sweep` recommends.")
+    ] = None,
+    epochs: Epochs = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of weights, order and views.", show_default="0")
+    ] = None,
+    image_size: ImageSize = None,
+    out: Out = None,
+    config: Config = None,
+    resume: Annotated[
+        bool, typer.Option(help="Go on from the last checkpoint, or start over.")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Train one extractor and keep it as encoder.safetensors."""
+    from temperance.cli.train import run_train
+
+    run_train(
+        given={
+            "data": data,
+            "temperature": temperature,
+            "epochs": epochs,
+            "seed": seed,
+            "image_size": image_size,
+        },
+        config=config,
+        out=out,
+        resume=resume,
+        as_json=json,
+    )
+
+
+@app.command(epilog="Example: temperance explain --out softmax")
+def explain(out: Out = None, json: Json = False) -> None:
+    """Show what the temperature does to a softmax, in a table and in a page with a slider."""
+    from temperance.cli.explain import run_explain
+
+    run_explain(out, as_json=json)
+
+
+@data_app.command("list", epilog="Example: temperance data list")
+def list_data(json: Json = False) -> None:
+    """List the images that need no download, and what else can be given."""
+    from temperance.cli.data import run_list
+
+    run_list(as_json=json)

@@ -1,0 +1,63 @@
+"""``temperance explain``."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from temperance.report import Row, softmax_table, write_explain
+from temperance.runs import make_folder
+
+
+def run_explain(out: Path | None, as_json: bool) -> None:
+    """Print the three-class table and write ``explain.html``."""
+    folder = make_folder(out or Path("runs") / "explain")
+    path = folder / "explain.html"
+    write_explain(path)
+    rows = softmax_table()
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=1))
+        return
+    console = Console()
+    for title, kept in _cases(rows):
+        console.print(_table(title, kept))
+    console.print(
+        "Lower τ sharpens the softmax: where the right class has the largest score the loss falls, where it "
+        "has the smallest the loss rises, and after a near miss it does neither all the way.\n"
+        "The last column is the common mistake: the criterion is given x instead of x/τ, and τ does nothing.",
+        highlight=False,
+    )
+    console.print(f"\nMove τ yourself: {path}", highlight=False, soft_wrap=True)
+
+
+def _cases(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows by logits and right class, in the order given."""
+    cases: dict[tuple[tuple[float, ...], int], list[Row]] = {}
+    for row in rows:
+        cases.setdefault((tuple(row.logits), row.target), []).append(row)
+    return [(_title(logits, target), kept) for (logits, target), kept in cases.items()]
+
+
+def _title(logits: tuple[float, ...], target: int) -> str:
+    place = sorted(logits, reverse=True).index(logits[target])
+    kind = {0: "right answer", 1: "near miss"}.get(place, "wrong answer")
+    scores = ", ".join(f"{x:g}" for x in logits)
+    return f"{kind}: x = [{scores}], y = {target}"
+
+
+def _table(title: str, rows: list[Row]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in ("τ", "softmax(x/τ)", "loss", "loss, τ forgotten"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        shares = "  ".join(_figure(p) for p in row.probabilities)
+        table.add_row(
+            f"{row.temperature:g}", shares, _figure(row.loss), _figure(row.undivided_loss)
+        )
+    return table
+
+
+def _figure(x: float) -> str:
+    return f"{x:.4f}" if x >= 1e-3 else f"{x:.4e}"

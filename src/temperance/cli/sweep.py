@@ -1,0 +1,232 @@
+"""``temperance sweep``."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from temperance.cli.given import (
+    checked,
+    default_folder,
+    earlier,
+    images_and_parts,
+    temperatures,
+)
+from temperance.errors import InputError
+from temperance.report import write_sweep_report
+from temperance.runs.results import Results, Run
+from temperance.search import METRIC_NAMES, SweepConfig, estimate, sweep
+from temperance.search.config import default_epochs
+
+
+def run_sweep(
+    given: dict[str, Any],
+    config: Path | None,
+    workers: int | None,
+    out: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Parse, sweep, print."""
+    if given["temperatures"] is not None:
+        given["temperatures"] = temperatures(given["temperatures"])
+    values = earlier(config, SweepConfig, given)
+    images, parts = images_and_parts(values["data"], values.get("image_size"))
+    if values.get("fingerprint", images.fingerprint) != images.fingerprint:
+        raise InputError(
+            f"the images of {values['data']} are not those of {config}; restore them, or leave --config out"
+        )
+    values["fingerprint"] = images.fingerprint
+    values.setdefault("batch_size", SweepConfig.model_fields["batch_size"].default)
+    values.setdefault("epochs", default_epochs(len(parts.train), values["batch_size"]))
+    settings = checked(SweepConfig, values)
+    count = workers if workers is not None else os.cpu_count() or 1
+    if count < 1:
+        raise InputError(f"--workers {count} is not positive; give 1 or more")
+    folder = out or default_folder("sweep", settings.data)
+    console = Console(stderr=True)
+    if dry_run:
+        cost = estimate(settings, images, parts, count)
+        print(
+            f"{cost.runs} runs ({len(settings.temperatures)} temperatures × {settings.seeds} seeds, "
+            f"{settings.epochs} epochs each), about {_duration(cost.seconds)} on {count} workers, "
+            f"about {cost.bytes / 1e6:.0f} MB in {folder}"
+        )
+        return
+    with _Display(console, settings) as display:
+        results = sweep(settings, images, parts, folder, count, display)
+        display.say("drawing the report")
+        write_sweep_report(folder, results, images, parts)
+    if as_json:
+        print(results.model_dump_json(by_alias=True, indent=1))
+    else:
+        _print(Console(), results, folder)
+
+
+class _Display:
+    """A bar with time left on a terminal; a line a run elsewhere."""
+
+    def __init__(self, console: Console, settings: SweepConfig) -> None:
+        self._console = console
+        self._settings = settings
+        self._metric = METRIC_NAMES[settings.metric]
+        self._best: dict[float, list[float]] = {}
+        self._done = self._total = self._offset = 0
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[runs]} runs"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[best]}"),
+            console=console,
+            # The rate over the whole sweep: single epochs of different workers come in bursts.
+            speed_estimate_period=3600,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID
+
+    def __enter__(self) -> "_Display":
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._bar.__exit__(*error)
+
+    def begin(self, runs: int, finished: list[Run], epochs_each: int) -> None:
+        s = self._settings
+        self._console.print(
+            f"{runs} runs: {len(s.temperatures)} temperatures × {s.seeds} seeds, {epochs_each} epochs each"
+            + (f"; {len(finished)} finished earlier" if finished else ""),
+            highlight=False,
+        )
+        self._total, self._offset = runs, len(finished) * epochs_each
+        self._task = self._bar.add_task(
+            "training", total=runs * epochs_each, completed=self._offset, runs="", best=""
+        )
+        for run in finished:
+            self._count(run)
+
+    def epochs(self, finished: int) -> None:
+        self._bar.update(self._task, completed=self._offset + finished)
+
+    def run(self, run: Run) -> None:
+        self._count(run)
+        if not self._console.is_terminal:
+            figure = _figure(run, self._metric)
+            self._console.print(
+                f"{self._done}/{self._total} τ = {run.temperature:g}, seed {run.seed}: "
+                f"{figure} in {run.seconds:.0f} s",
+                highlight=False,
+            )
+
+    def say(self, what: str) -> None:
+        """What is done after the last run."""
+        self._bar.update(self._task, description=what)
+
+    def _count(self, run: Run) -> None:
+        self._done += 1
+        figure = _value(run, self._metric)
+        best = ""
+        if figure is not None:
+            self._best.setdefault(run.temperature, []).append(figure)
+            means = {t: sum(x) / len(x) for t, x in self._best.items()}
+            top = max(means, key=lambda t: means[t])
+            best = f"best so far {means[top]:.1%} at τ = {top:g}"
+        self._bar.update(self._task, runs=f"{self._done}/{self._total}", best=best)
+
+
+def _value(run: Run, metric: str) -> float | None:
+    space, name = metric.split(".")
+    value: float | None = getattr(getattr(run.validation, space), name)
+    return value
+
+
+def _figure(run: Run, metric: str) -> str:
+    value = _value(run, metric)
+    if value is None:
+        return f"local separation {run.geometry.local_separation:.3f}"
+    return f"{metric} {value:.1%} (validation)"
+
+
+def _print(console: Console, results: Results, folder: Path) -> None:
+    console.print(_table(results))
+    chosen = results.recommendation
+    assert chosen is not None
+    interval = (
+        f" (90 % interval {chosen.interval[0]:g} to {chosen.interval[1]:g})"
+        if chosen.interval
+        else ""
+    )
+    console.print(
+        f"\n[bold]Recommended τ = {chosen.temperature:g}[/bold]{interval} for {chosen.metric}",
+        highlight=False,
+    )
+    console.print(chosen.reason, highlight=False)
+    for name, metric in METRIC_NAMES.items():
+        other = chosen.by_metric.get(metric)
+        if other is not None and metric != chosen.metric:
+            console.print(
+                f"For {name} ({metric}): τ = {other.temperature:g}, {other.shape}.", highlight=False
+            )
+    console.print(f"\nTrain with it:  {chosen.command}", highlight=False, soft_wrap=True)
+    console.print(f"Look at it:     {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+COLUMNS = {
+    "linear (features)": "features.linear_accuracy",
+    "kNN (projection)": "projection.knn_accuracy",
+    "5-shot (projection)": "projection.few_shot_accuracy",
+}
+
+
+def _table(results: Results) -> Table:
+    """Means over seeds at each temperature, on validation images."""
+    labelled = results.baselines.raw_pixels.validation.features.linear_accuracy is not None
+    table = Table(title="validation, mean over seeds", title_justify="left")
+    names = ["τ", *(COLUMNS if labelled else []), "uniformity", "tolerance", "local separation"]
+    for name in names:
+        table.add_column(name, justify="right")
+    for temperature in sorted({run.temperature for run in results.runs}):
+        runs = [run for run in results.runs if run.temperature == temperature]
+        accuracies = [_mean([_value(run, metric) for run in runs]) for metric in COLUMNS.values()]
+        geometry = [run.geometry for run in runs]
+        table.add_row(
+            f"{temperature:g}",
+            *([f"{a:.1%}" for a in accuracies if a is not None] if labelled else []),
+            f"{_mean([g.uniformity for g in geometry]):.2f}",
+            ""
+            if geometry[0].tolerance is None
+            else f"{_mean([g.tolerance for g in geometry]):.3f}",
+            f"{_mean([g.local_separation for g in geometry]):.3f}",
+        )
+    if labelled:
+        raw = results.baselines.raw_pixels.validation.features
+        table.add_section()
+        table.add_row(
+            "raw pixels",
+            f"{raw.linear_accuracy:.1%}",
+            f"{raw.knn_accuracy:.1%}",
+            f"{raw.few_shot_accuracy:.1%}",
+        )
+    return table
+
+
+def _mean(values: list[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else 0.0
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,321 @@
+"""Charts as SVG text: pure functions, no script, coloured by the properties of ``chart.css``.
+
+A chart is 560 units wide with type of 15, so that it can shrink to a telephone's 350 pixels and
+still be read. A colour is the name of a custom property without its dashes: ``"series-1"``,
+``"heat-3"``, ``"muted"``. Numbers that are not finite leave a gap.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from temperance.report import _drawing as draw
+from temperance.report._drawing import EDGE, LINE, SHAPES, WIDTH, Scale
+from temperance.report._drawing import Axis as Axis
+from temperance.report.page import asset, text
+
+_BINS = 96
+
+
+@dataclass(frozen=True)
+class Band:
+    """A shaded region around a series, such as an interval: one pair per point of the series."""
+
+    lower: Sequence[float]
+    upper: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line through points, with the band around it and the single runs that it summarises."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str = "series-1"
+    band: Band | None = None
+    seeds: Sequence[tuple[float, float]] = ()
+    points: bool = True
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A horizontal line to compare with, such as a baseline, named at its right end."""
+
+    name: str
+    y: float
+    colour: str = "muted"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A vertical line at one x, such as the recommended temperature, and the interval around it."""
+
+    label: str
+    x: float
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot: its vertical axis and what is drawn in it."""
+
+    y: Axis
+    series: Sequence[Series]
+    references: Sequence[Reference] = ()
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A sample of numbers whose distribution is drawn as an outline."""
+
+    name: str
+    values: Sequence[float]
+    colour: str = "series-1"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The points of one class on a map."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str = "series-1"
+
+
+def series_colour(index: int) -> str:
+    """Name a colour for the index-th of several series that have no order."""
+    return f"series-{index % 8 + 1}"
+
+
+def heat_colour(index: int, count: int) -> str:
+    """Name a colour for the index-th of ``count`` temperatures in rising order: cold to hot."""
+    return f"heat-{1 + round(7 * index / max(count - 1, 1))}"
+
+
+def line_chart(
+    title: str, description: str, x: Axis, *panels: Panel, mark: Mark | None = None
+) -> str:
+    """Draw series over one horizontal axis, in one plot or in several stacked ones.
+
+    Args:
+        title: Name of the chart for those who hear it; the page's caption is for those who see it.
+        description: What the chart shows, in a sentence, for those who hear it.
+        x: The horizontal axis, common to all panels.
+        panels: The plots, from top to bottom.
+        mark: A vertical line through all panels.
+    """
+    series = [s for panel in panels for s in panel.series]
+    names = list(dict.fromkeys(s.name for s in series))
+    shapes = {name: i % len(SHAPES) for i, name in enumerate(names)}
+    entries = [(s.name, s.colour, shapes[s.name] if s.points else None) for s in series if s.name]
+    legend, top = draw.legend(dict.fromkeys(entries))
+    if mark:
+        top += LINE  # for its label, between the first panel and that panel's name
+    height = 270.0 if len(panels) == 1 else 175.0
+    ys = []
+    for panel in panels:
+        top += LINE + EDGE
+        ys.append(replace(draw.fit(panel.y, _heights(panel)), start=top + height, end=top))
+        top += height + 12
+    bottom = ys[-1].start
+    left = 12 + max(draw.extent(draw.number(t)) for y in ys for t in y.ticks())
+    right = max([EDGE, *(draw.extent(r.name) for panel in panels for r in panel.references)])
+    across = [v for s in series for v in [*s.x, *(seed[0] for seed in s.seeds)]]
+    xs = replace(draw.fit(x, across), start=left, end=WIDTH - right - 18)
+    parts = [legend]
+    for i, (panel, y) in enumerate(zip(panels, ys, strict=True)):
+        above = LINE if mark and i == 0 else 0.0
+        parts.append(draw.label(EDGE, y.end - 14 - above, panel.y.title, "muted"))
+        parts.append(_panel(panel, xs, y, shapes))
+        if mark:
+            parts.append(_mark(mark, xs, y))
+    if mark:
+        parts.append(_mark_label(mark, xs, ys[0].end - EDGE))
+    parts.append(draw.horizontal_axis(xs, bottom, x.title))
+    return draw.drawing(title, description, bottom + 2 * LINE + EDGE, parts)
+
+
+def density_chart(
+    title: str, description: str, x: Axis, rows: Sequence[tuple[str, Sequence[Outline]]]
+) -> str:
+    """Draw distributions as smoothed outlines, in named rows over one horizontal axis.
+
+    Outlines of one row share its height scale; rows do not, so that a narrow distribution does not
+    flatten the others. Outlines with a name are listed in a legend.
+    """
+    outlines = [outline for _, row in rows for outline in row]
+    legend, top = draw.legend(dict.fromkeys((o.name, o.colour, None) for o in outlines if o.name))
+    pitch = max(36.0, 240.0 / len(rows))
+    peak = pitch * (1.2 if len(rows) > 1 else 0.95)  # rows may reach into the row above
+    left = 2 * EDGE + max(draw.extent(name) for name, _ in rows)
+    across = draw.fit(x, [v for o in outlines for v in o.values])
+    across = replace(across, start=left, end=WIDTH - 18)
+    bottom = top + EDGE + peak + pitch * (len(rows) - 1)
+    parts = [legend, draw.vertical_grid(across, bottom, top + EDGE)]
+    for i, (name, row) in enumerate(reversed(rows)):
+        base = bottom - pitch * i
+        parts.append(draw.label(left - EDGE, base - 3, name, anchor="end"))
+        parts.insert(2, _outlines(row, across, base, peak))  # lower rows in front of upper ones
+    parts.append(draw.horizontal_axis(across, bottom, x.title))
+    return draw.drawing(title, description, bottom + 2 * LINE + EDGE, parts)
+
+
+def scatter_chart(
+    title: str, description: str, groups: Sequence[Group], *, letters: bool = False
+) -> str:
+    """Draw a map of points, coloured by group, one unit as long across as up.
+
+    Args:
+        title: Name of the chart for those who hear it.
+        description: What the chart shows, in a sentence, for those who hear it.
+        groups: The classes.
+        letters: Write each point as its group's name, such as a letter, in place of the legend.
+    """
+    shapes = {group.name: i % len(SHAPES) for i, group in enumerate(groups)}
+    entries = [(g.name, g.colour, shapes[g.name]) for g in groups if not letters]
+    legend, top = draw.legend(entries)
+    x = draw.fit(Axis("across"), [v for g in groups for v in g.x])
+    y = draw.fit(Axis("up"), [v for g in groups for v in g.y])
+    side = WIDTH - 2 * EDGE
+    unit = side / max(x.high - x.low, y.high - y.low)
+    frame = f'<rect class="grid" x="{EDGE:g}" y="{top:.1f}" width="{side:g}" height="{side:g}"/>'
+    parts = [legend, frame]
+    for group in groups:
+        for right, up in zip(group.x, group.y, strict=True):
+            if math.isfinite(right + up):
+                a = WIDTH / 2 + (right - (x.low + x.high) / 2) * unit
+                b = top + side / 2 - (up - (y.low + y.high) / 2) * unit
+                shape = None if letters else shapes[group.name]
+                parts.append(_place(group, a, b, shape))
+    return draw.drawing(title, description, top + side + EDGE, parts)
+
+
+def standalone(chart: str) -> str:
+    """Make a chart a file of its own: with its style sheet, both themes, and a natural size."""
+    size = re.search(r'viewBox="0 0 (\d+) (\d+)"', chart)
+    if size is None:
+        raise ValueError("this is not a chart of this module: it has no viewBox")
+    sized = chart.replace("<svg ", f'<svg width="{size[1]}" height="{size[2]}" ', 1)
+    return sized.replace(">", f"><style>{asset('chart.css')}</style>", 1) + "\n"
+
+
+def _heights(panel: Panel) -> list[float]:
+    """Collect every value that a panel's vertical axis has to hold."""
+    values = [reference.y for reference in panel.references]
+    for s in panel.series:
+        values += [*s.y, *(seed[1] for seed in s.seeds)]
+        values += [*s.band.lower, *s.band.upper] if s.band else []
+    return values
+
+
+def _panel(panel: Panel, x: Scale, y: Scale, shapes: dict[str, int]) -> str:
+    parts = [
+        draw.vertical_grid(x, y.start, y.end),
+        draw.horizontal_grid(x, y),
+        *(_series(s, x, y, shapes[s.name]) for s in panel.series),
+        _references(panel.references, x, y),
+    ]
+    return "".join(parts)
+
+
+def _series(series: Series, x: Scale, y: Scale, shape: int) -> str:
+    """Draw band, line, seeds and points; lines end at the plot's edge, points beyond it go."""
+    lines = ""
+    if series.band:
+        band = series.band
+        upper = [(x(a), y(b)) for a, b in zip(series.x, band.upper, strict=True)]
+        lower = [(x(a), y(b)) for a, b in zip(series.x, band.lower, strict=True)]
+        edge = [p for p in [*upper, *reversed(lower)] if math.isfinite(sum(p))]
+        lines += f'<path class="band" d="{draw.track(edge)}"/>'
+    line = draw.track((x(a), y(b)) for a, b in zip(series.x, series.y, strict=True))
+    lines += f'<path class="line" d="{line}"/>'
+    dots = [
+        f'<circle class="seed" cx="{x(a):.1f}" cy="{y(b):.1f}" r="3"/>'
+        for a, b in series.seeds
+        if x.holds(a) and y.holds(b)
+    ]
+    for a, b in zip(series.x, series.y, strict=True):
+        if series.points and x.holds(a) and y.holds(b):
+            name = f"{series.name} {draw.number(b)} at {draw.number(a)}"
+            dots.append(draw.point(x(a), y(b), shape, series.colour, name))
+    return f"<g {draw.colour(series.colour)}>{_clipped(lines, x, y)}{''.join(dots)}</g>"
+
+
+def _clipped(content: str, x: Scale, y: Scale) -> str:
+    """Cut a drawing at the plot's edge; a nested element does so without an id to keep unique."""
+    width, height = x.end - x.start, y.start - y.end
+    return (
+        f'<svg x="{x.start:.1f}" y="{y.end:.1f}" width="{width:.1f}" height="{height:.1f}" '
+        f'viewBox="{x.start:.1f} {y.end:.1f} {width:.1f} {height:.1f}">{content}</svg>'
+    )
+
+
+def _references(references: Iterable[Reference], x: Scale, y: Scale) -> str:
+    shown = sorted((r for r in references if y.holds(r.y)), key=lambda r: -r.y)
+    places = draw.spread([y(r.y) for r in shown], 18.0, y.end, y.start)
+    parts = []
+    for reference, place in zip(shown, places, strict=True):
+        height = y(reference.y)
+        line = draw.rule(x.start, height, x.end, height, "reference")
+        leader = draw.rule(x.end, height, x.end + 11, place, "leader")
+        name = draw.label(x.end + 14, place + 5, reference.name, "label")
+        parts.append(f"<g {draw.colour(reference.colour)}>{line}{leader}{name}</g>")
+    return "".join(parts)
+
+
+def _mark(mark: Mark, x: Scale, y: Scale) -> str:
+    shade = ""
+    if mark.interval:
+        low, high = (x(min(max(v, x.low), x.high)) for v in mark.interval)
+        box = (
+            f'x="{low:.1f}" y="{y.end:.1f}" width="{high - low:.1f}" height="{y.start - y.end:.1f}"'
+        )
+        shade = f'<rect class="interval" {box}/>'
+    return shade + draw.rule(x(mark.x), y.end, x(mark.x), y.start, "mark")
+
+
+def _mark_label(mark: Mark, x: Scale, y: float) -> str:
+    half = draw.extent(mark.label) / 2
+    place, anchor = x(mark.x), "middle"
+    if place < half + EDGE:
+        place, anchor = EDGE, "start"
+    elif place > WIDTH - half - EDGE:
+        place, anchor = WIDTH - EDGE, "end"
+    return draw.label(place, y, mark.label, "mark-label", anchor)
+
+
+def _outlines(row: Sequence[Outline], x: Scale, base: float, peak: float) -> str:
+    curves = [_density(outline.values, x) for outline in row]
+    tallest = max((float(curve.max()) for curve in curves), default=0.0) or 1.0
+    across = np.linspace(x.start, x.end, _BINS)
+    parts = []
+    for outline, curve in zip(row, curves, strict=True):
+        ends = (x.start, base), (x.end, base)
+        edge = [ends[0], *zip(across, base - curve / tallest * peak, strict=True), ends[1]]
+        shape = f'<path class="outline" {draw.colour(outline.colour)} d="{draw.track(edge)}"/>'
+        parts.append(shape)
+    return "".join(parts)
+
+
+def _density(values: Sequence[float], x: Scale) -> npt.NDArray[np.float64]:
+    """Count the values in bins and smooth the counts with a Gaussian of one and a half bins."""
+    finite = np.asarray(values, dtype=np.float64)
+    counts, _ = np.histogram(finite[np.isfinite(finite)], bins=_BINS, range=(x.low, x.high))
+    kernel = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    return np.convolve(counts, kernel / kernel.sum(), mode="same")
+
+
+def _place(group: Group, x: float, y: float, shape: int | None) -> str:
+    """Draw one point of a map: a shape, or without one the group's name."""
+    if shape is not None:
+        return draw.point(x, y, shape, group.colour, group.name)
+    ink = draw.colour(group.colour)
+    return f'<text class="letter" {ink} x="{x:.1f}" y="{y + 5:.1f}">{text(group.name)}</text>'

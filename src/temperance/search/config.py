@@ -1,0 +1,96 @@
+"""What a sweep is asked to do."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from temperance.errors import InputError
+from temperance.methods.config import Temperature, TrainingConfig
+
+DEFAULT_TEMPERATURES = tuple(float(t) for t in np.geomspace(0.03, 1.0, 8).round(3))
+# Optimiser steps of a default run: on the built-in data enough for the features to beat raw pixels.
+DEFAULT_STEPS = 240
+
+Metric = Literal["linear", "knn", "few-shot"]
+# What people do with an extractor, and the accuracy that stands for it.
+METRIC_NAMES: dict[Metric, str] = {
+    "linear": "features.linear_accuracy",
+    "knn": "projection.knn_accuracy",
+    "few-shot": "projection.few_shot_accuracy",
+}
+# The choice that needs no labels.
+LABEL_FREE = "geometry.local_separation"
+
+
+class TrainConfig(TrainingConfig):
+    """One training run with its data, as ``train`` keeps it in ``config.yaml``.
+
+    Attributes:
+        data: built-in name or folder.
+        fingerprint: of the images.
+        image_size: to which a folder's images are scaled; None for the default.
+    """
+
+    data: str
+    fingerprint: str
+    image_size: int | None = Field(default=None, ge=8)
+
+    def training(self) -> TrainingConfig:
+        """The run without its data."""
+        return TrainingConfig(**self.model_dump(include=set(TrainingConfig.model_fields)))
+
+
+class SweepConfig(BaseModel):
+    """A sweep; together with the data it fixes every number that comes out, timings aside.
+
+    Attributes:
+        data: built-in name or folder.
+        fingerprint: of the images, so that a folder that has changed is not mixed with the old one.
+        image_size: to which a folder's images are scaled; None for the default.
+        temperatures: rising, each once.
+        seeds: how many runs at each temperature, with seeds 0, 1, ...
+        epochs: passes over the training split in each run.
+        batch_size: instances a step.
+        metric: what the headline recommendation is for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    fingerprint: str
+    image_size: int | None = Field(default=None, ge=8)
+    temperatures: tuple[Temperature, ...] = DEFAULT_TEMPERATURES
+    seeds: int = Field(default=3, ge=1)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(default=256, ge=2)
+    metric: Metric = "linear"
+
+    @field_validator("temperatures")
+    @classmethod
+    def _rising(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if not values:
+            raise InputError("no temperatures given; give some, such as 0.05,0.1,0.2,0.5")
+        return tuple(sorted(set(values)))
+
+    def trainings(self) -> list[TrainingConfig]:
+        """One training a temperature and seed, the seeds of each temperature spread over the sweep."""
+        return [
+            TrainingConfig(
+                temperature=temperature, seed=seed, epochs=self.epochs, batch_size=self.batch_size
+            )
+            for seed in range(self.seeds)
+            for temperature in self.temperatures
+        ]
+
+
+def default_epochs(training_images: int, batch_size: int) -> int:
+    """Epochs that make about ``DEFAULT_STEPS`` steps, and at least five.
+
+    Example:
+        >>> default_epochs(training_images=3000, batch_size=256)
+        22
+    """
+    steps = max(1, training_images // min(batch_size, training_images))
+    return max(5, math.ceil(DEFAULT_STEPS / steps))

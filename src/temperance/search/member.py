@@ -1,0 +1,171 @@
+"""One member of a sweep: an extractor trained at one temperature with one seed, measured and kept."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from safetensors.numpy import load_file, save
+
+from temperance.data import ImageSet, Splits, Views
+from temperance.encoders import Encoder, embed, save_encoder
+from temperance.geometry import Geometry, describe, hardness
+from temperance.methods import TrainingConfig, train, untrained
+from temperance.runs import make_folder, read_json, write_atomic, write_json
+from temperance.runs.results import Accuracies, Baseline, Baselines, Run, Spaces
+from temperance.transfer import correctness
+
+MEMBER = "member.json"
+ARRAYS = "arrays.safetensors"
+# Views of the held-out images are the same for every member.
+HELD_OUT_VIEWS = 0
+
+Arrays = dict[str, np.ndarray]
+
+
+def member_name(config: TrainingConfig) -> str:
+    """The folder of a member, such as ``t0.2-s0``."""
+    return f"t{config.temperature:.12g}-s{config.seed}"
+
+
+def finished_member(folder: Path) -> Run | None:
+    """The member in a folder, if it was finished; its ``member.json`` is written last."""
+    path = folder / MEMBER
+    return Run.model_validate(read_json(path)) if path.exists() else None
+
+
+def member_arrays(folder: Path) -> Arrays:
+    """What a member keeps image by image.
+
+    ``projection``, ``view_a`` and ``view_b`` of the validation images (float16), their
+    ``local_separation``, and ``SPLIT.SPACE.METRIC``, how often each image is classified rightly.
+    """
+    arrays: Arrays = load_file(folder / ARRAYS)
+    return arrays
+
+
+def run_member(
+    images: ImageSet,
+    parts: Splits,
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    checkpoints: Path | None = None,
+    accelerator: str = "cpu",
+    on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> Run:
+    """Train an extractor, measure it on held-out images, and keep it in a folder.
+
+    Args:
+        images: the whole set.
+        parts: its splits; only ``train`` is trained on, without labels.
+        config: temperature, seed and epochs.
+        folder: made, and filled with the extractor, its arrays and at last ``member.json``.
+        checkpoints: see ``temperance.methods.train``.
+        accelerator: see ``temperance.methods.train``.
+        on_epoch: see ``temperance.methods.train``.
+    """
+    begun = time.perf_counter()
+    make_folder(folder)
+    training = train(
+        images.images[parts.train],
+        config,
+        checkpoints=checkpoints,
+        accelerator=accelerator,
+        on_epoch=on_epoch,
+    )
+    geometry, arrays = _held_out_geometry(images, parts, training.encoder, config.temperature)
+    right = _right(images, parts, _spaces(images, training.encoder))
+    run = Run(
+        temperature=config.temperature,
+        seed=config.seed,
+        epochs=config.epochs,
+        seconds=round(time.perf_counter() - begun, 3),
+        folder=folder.name,
+        losses=training.losses,
+        validation=_accuracies(right, "validation"),
+        test=_accuracies(right, "test"),
+        geometry=geometry,
+    )
+    save_encoder(training.encoder, folder, {"data": images.name, **config.model_dump()})
+    write_atomic(folder / ARRAYS, save(arrays | right))
+    write_json(folder / MEMBER, run.model_dump())
+    return run
+
+
+def measure_baselines(images: ImageSet, parts: Splits, seeds: int) -> Baselines:
+    """What raw pixels and untrained encoders reach on the same splits with the same heads."""
+    pixels = images.images.reshape(len(images), -1).astype(np.float32) / 255
+    raw = _right(images, parts, {"features": pixels})
+    fresh = [
+        _right(images, parts, _spaces(images, untrained(images.images[parts.train], seed)))
+        for seed in range(seeds)
+    ]
+    mean = {name: np.mean([arrays[name] for arrays in fresh], axis=0) for name in fresh[0]}
+    return Baselines(
+        raw_pixels=Baseline(
+            validation=_accuracies(raw, "validation", projection=False),
+            test=_accuracies(raw, "test", projection=False),
+        ),
+        untrained=Baseline(
+            validation=_accuracies(mean, "validation"), test=_accuracies(mean, "test")
+        ),
+    )
+
+
+def _spaces(images: ImageSet, encoder: Encoder) -> Arrays:
+    embeddings = embed(encoder, torch.from_numpy(images.images))
+    return {
+        "features": embeddings.features.numpy(),
+        "projection": embeddings.projection.numpy(),
+    }
+
+
+def _right(images: ImageSet, parts: Splits, spaces: Arrays) -> dict[str, Float32[np.ndarray, " n"]]:
+    labels = images.labels
+    if labels is None:
+        return {}
+    held_out = {"validation": parts.validation, "test": parts.test}
+    found: Arrays = {}
+    for space, points in spaces.items():
+        right = correctness(
+            (points[parts.train], labels[parts.train]),
+            {split: (points[rows], labels[rows]) for split, rows in held_out.items()},
+        )
+        for split, metrics in right.items():
+            found |= {f"{split}.{space}.{metric}": x for metric, x in metrics.items()}
+    return found
+
+
+def _accuracies(right: Arrays, split: str, *, projection: bool = True) -> Spaces:
+    def of(space: str) -> Accuracies:
+        prefix = f"{split}.{space}."
+        return Accuracies(
+            **{
+                name.removeprefix(prefix): float(x.mean(dtype=np.float64))
+                for name, x in right.items()
+                if name.startswith(prefix)
+            }
+        )
+
+    return Spaces(features=of("features"), projection=of("projection") if projection else None)
+
+
+def _held_out_geometry(
+    images: ImageSet, parts: Splits, encoder: Encoder, temperature: float
+) -> tuple[Geometry, Arrays]:
+    held_out = torch.from_numpy(images.images[parts.validation])
+    views = Views(images.channels, images.size).pair(held_out, HELD_OUT_VIEWS)
+    plain, view_a, view_b = (embed(encoder, x).projection for x in (held_out, *views))
+    labels = None if images.labels is None else torch.from_numpy(images.labels[parts.validation])
+    space = describe(plain, view_a, view_b, temperature, labels)
+    push = hardness(view_a, view_b, temperature)
+    arrays = {
+        "projection": plain.half().numpy(),
+        "view_a": view_a.half().numpy(),
+        "view_b": view_b.half().numpy(),
+        "local_separation": (push.positive_similarity - push.top_similarity.mean(dim=1)).numpy(),
+    }
+    return space, arrays

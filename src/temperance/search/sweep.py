@@ -1,0 +1,198 @@
+"""The sweep: every temperature and seed, and what they say together."""
+
+import csv
+import io
+import os
+import platform
+import shlex
+from pathlib import Path
+from typing import Protocol
+
+import lightning
+import numpy as np
+import torch
+
+import temperance
+from temperance.data import ImageSet, Splits
+from temperance.runs import make_folder, read_json, write_atomic, write_json
+from temperance.runs.config import claim_folder
+from temperance.runs.results import (
+    Baselines,
+    Choice,
+    Images,
+    Recommendation,
+    Results,
+    Run,
+    write_results,
+)
+from temperance.search.config import LABEL_FREE, METRIC_NAMES, SweepConfig
+from temperance.search.member import finished_member, member_arrays, member_name
+from temperance.search.recommend import choose, settle
+from temperance.search.workers import as_finished, workers
+from temperance.transfer import METRICS
+
+BASELINES = "baselines.json"
+MEMBERS = "members"
+WITHOUT_LABELS = (
+    "Chosen without labels: how well instances stand apart from their nearest neighbours is a proxy. It "
+    "cannot know which neighbours belong to one class, and with labels the best τ for classes is often "
+    "higher; take this as a place to begin, and give class sub-folders to be surer."
+)
+
+
+class Progress(Protocol):
+    """Who is told how a sweep goes."""
+
+    def begin(self, runs: int, finished: list[Run], epochs_each: int) -> None:
+        """The sweep begins, with some runs finished earlier."""
+
+    def epochs(self, finished: int) -> None:
+        """So many epochs have been finished in this session, over all runs."""
+
+    def run(self, run: Run) -> None:
+        """A run has been finished."""
+
+
+def sweep(
+    config: SweepConfig,
+    images: ImageSet,
+    parts: Splits,
+    folder: Path,
+    worker_count: int,
+    progress: Progress,
+) -> Results:
+    """Run what is missing of a sweep, recommend, and write ``results.json`` and ``metrics.csv``.
+
+    Args:
+        config: temperatures, seeds, epochs.
+        images: the data.
+        parts: their splits.
+        folder: the run folder; one that holds this same sweep is gone on with.
+        worker_count: processes that share the runs; the numbers do not depend on it.
+        progress: is told how it goes.
+
+    Raises:
+        InputError: if the folder holds something else, cannot be written to, or a worker was ended.
+    """
+    make_folder(folder)
+    claim_folder(folder, config)
+    make_folder(folder / MEMBERS)
+    trainings = config.trainings()
+    folders = {training: folder / MEMBERS / member_name(training) for training in trainings}
+    runs = {t: run for t in trainings if (run := finished_member(folders[t])) is not None}
+    progress.begin(len(trainings), list(runs.values()), config.epochs)
+    missing = [training for training in trainings if training not in runs]
+    baselines = _kept_baselines(folder)
+    if missing or baselines is None:
+        with workers(min(worker_count, len(missing) + 1), images, parts) as pool:
+            first = None if baselines else pool.baselines(config.seeds)
+            wanted = {pool.member(training, folders[training]): training for training in missing}
+            for future in as_finished(set(wanted), lambda: progress.epochs(pool.epochs_finished)):
+                runs[wanted[future]] = future.result()
+                progress.run(future.result())
+            if first is not None:
+                baselines = first.result()
+                write_json(folder / BASELINES, baselines.model_dump())
+    assert baselines is not None
+    ordered = [runs[t] for t in sorted(trainings, key=lambda t: (t.temperature, t.seed))]
+    results = Results(
+        command="sweep",
+        config=config.model_dump(mode="json"),
+        environment=environment() | {"workers": worker_count},
+        data=about(images, parts),
+        baselines=baselines,
+        runs=ordered,
+        recommendation=_recommend(config, images, ordered, folder / MEMBERS),
+    )
+    write_atomic(folder / "metrics.csv", metrics_table(ordered))
+    write_results(folder, results)
+    return results
+
+
+def environment() -> dict[str, str | int]:
+    """The versions that a number may depend on."""
+    return {
+        "temperance": temperance.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": lightning.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "cores": os.cpu_count() or 1,
+    }
+
+
+def about(images: ImageSet, parts: Splits) -> Images:
+    """What was trained and measured on, for the results."""
+    return Images(
+        name=images.name,
+        fingerprint=images.fingerprint,
+        channels=images.channels,
+        size=images.size,
+        train=len(parts.train),
+        validation=len(parts.validation),
+        test=len(parts.test),
+        classes=list(images.classes),
+        notes=list(images.notes),
+    )
+
+
+def metrics_table(runs: list[Run]) -> str:
+    """``metrics.csv``: one row for each temperature, seed and epoch."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["temperature", "seed", "epoch", "loss"])
+    for run in runs:
+        for epoch, loss in enumerate(run.losses, start=1):
+            writer.writerow([run.temperature, run.seed, epoch, loss])
+    return out.getvalue()
+
+
+def train_command(config: SweepConfig, temperature: float) -> str:
+    """The command that trains one extractor as the sweep did, at the temperature found."""
+    parts = ["temperance", "train", config.data, "--temperature", f"{temperature:g}"]
+    parts += ["--epochs", str(config.epochs)]
+    if config.image_size is not None:
+        parts += ["--image-size", str(config.image_size)]
+    return shlex.join(parts)
+
+
+def _kept_baselines(folder: Path) -> Baselines | None:
+    path = folder / BASELINES
+    return Baselines.model_validate(read_json(path)) if path.exists() else None
+
+
+def _recommend(
+    config: SweepConfig, images: ImageSet, runs: list[Run], members: Path
+) -> Recommendation:
+    """The choice for every metric; validation images alone decide."""
+    temperatures = np.array(config.temperatures)
+    arrays = [member_arrays(members / run.folder) for run in runs]
+    budget = f"{config.epochs} epochs"
+
+    def choice(metric: str, name: str) -> Choice:
+        values = np.stack([member[name] for member in arrays])
+        return choose(
+            metric, temperatures, values.reshape(len(temperatures), config.seeds, -1), budget
+        )
+
+    by_metric = {}
+    if images.labels is not None:
+        for space in ("features", "projection"):
+            for accuracy in METRICS:
+                metric = f"{space}.{accuracy}"
+                by_metric[metric] = choice(metric, f"validation.{metric}")
+    by_metric[LABEL_FREE] = choice(LABEL_FREE, "local_separation")
+    if images.labels is None:
+        chosen = by_metric[LABEL_FREE]
+        chosen = chosen.model_copy(update={"reason": f"{chosen.reason} {WITHOUT_LABELS}"})
+    else:
+        asked = by_metric[METRIC_NAMES[config.metric]]
+        chosen = settle(
+            asked, [by_metric[METRIC_NAMES[use]] for use in ("knn", "few-shot", "linear")]
+        )
+    return Recommendation(
+        **chosen.model_dump(),
+        command=train_command(config, chosen.temperature),
+        by_metric=by_metric,
+    )

@@ -1,0 +1,118 @@
+"""Single-threaded worker processes, one a core.
+
+Runs of small networks gain little from threads within each, and lose much to them; whole runs side by side
+use every core, and one thread each makes the numbers the same whatever the number of workers.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from temperance.data import ImageSet, Splits
+from temperance.errors import InputError
+from temperance.methods import TrainingConfig
+from temperance.runs.results import Baselines, Run
+from temperance.search.member import measure_baselines, run_member
+
+POLL = 0.2
+T = TypeVar("T")
+
+
+class Workers:
+    """The processes of one sweep, which hold its data.
+
+    Args:
+        pool: the processes.
+        epochs: how many epochs all of them have finished, counted by themselves.
+    """
+
+    def __init__(self, pool: ProcessPoolExecutor, epochs: "Synchronized[int]") -> None:
+        self._pool = pool
+        self._epochs = epochs
+
+    @property
+    def epochs_finished(self) -> int:
+        """Epochs that all workers have finished so far."""
+        return self._epochs.value
+
+    def member(self, config: TrainingConfig, folder: Path) -> "Future[Run]":
+        """Train and measure one member."""
+        return self._pool.submit(_member, config, folder)
+
+    def baselines(self, seeds: int) -> "Future[Baselines]":
+        """Measure raw pixels and untrained encoders."""
+        return self._pool.submit(_baselines, seeds)
+
+
+@contextmanager
+def workers(count: int, images: ImageSet, parts: Splits) -> Iterator[Workers]:
+    """Start worker processes; when the block ends, however it ends, they are gone."""
+    context = multiprocessing.get_context("spawn")
+    epochs = context.Value("q", 0)
+    pool = ProcessPoolExecutor(
+        count, mp_context=context, initializer=_begin, initargs=(images, parts, epochs)
+    )
+    try:
+        yield Workers(pool, epochs)
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a worker process was ended from outside, perhaps for want of memory; what was finished is "
+            "kept: give the same command again, with fewer --workers if memory is short"
+        ) from error
+    finally:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def as_finished(futures: set["Future[T]"], tick: Callable[[], None]) -> Iterator["Future[T]"]:
+    """Futures as they finish, with a tick several times a second meanwhile."""
+    while futures:
+        done, futures = wait(futures, timeout=POLL, return_when=FIRST_COMPLETED)
+        tick()
+        yield from done
+
+
+_images: ImageSet
+_parts: Splits
+_epochs: "Synchronized[int]"
+
+
+def _begin(images: ImageSet, parts: Splits, epochs: "Synchronized[int]") -> None:
+    global _images, _parts, _epochs
+    _images, _parts, _epochs = images, parts, epochs
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+    # Ctrl-C goes to the whole terminal; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _member(config: TrainingConfig, folder: Path) -> Run:
+    def count(epoch: int, loss: float) -> None:
+        with _epochs.get_lock():
+            _epochs.value += 1
+
+    return run_member(_images, _parts, config, folder, on_epoch=count)
+
+
+def _baselines(seeds: int) -> Baselines:
+    return measure_baselines(_images, _parts, seeds)

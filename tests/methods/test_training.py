@@ -1,0 +1,80 @@
+"""Training learns, repeats itself, and goes on where it was stopped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from temperance import InputError
+from temperance.data import load_images
+from temperance.methods import TrainingConfig, train, untrained
+
+IMAGES = load_images("digits").images[:96]
+CONFIG = TrainingConfig(temperature=0.2, epochs=4, batch_size=32)
+
+
+def weights(encoder: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([w.flatten().double() for w in encoder.state_dict().values()])
+
+
+def test_the_loss_falls_and_the_same_seed_gives_the_same_weights() -> None:
+    first, second = train(IMAGES, CONFIG), train(IMAGES, CONFIG)
+    assert first.losses[-1] < first.losses[0]
+    assert first.losses == second.losses
+    assert torch.equal(weights(first.encoder), weights(second.encoder))
+    other = train(IMAGES, CONFIG.model_copy(update={"seed": 1}))
+    assert not torch.equal(weights(first.encoder), weights(other.encoder))
+    assert not first.encoder.training
+
+
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(epoch: int, loss: float) -> None:
+        if epoch == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(IMAGES, CONFIG, checkpoints=tmp_path, on_epoch=stop)
+    assert (tmp_path / "last.ckpt").exists()
+    seen: list[int] = []
+    resumed = train(
+        IMAGES, CONFIG, checkpoints=tmp_path, on_epoch=lambda epoch, loss: seen.append(epoch)
+    )
+    whole = train(IMAGES, CONFIG)
+    assert seen[0] > 1
+    assert resumed.losses == whole.losses
+    assert torch.equal(weights(resumed.encoder), weights(whole.encoder))
+
+
+def test_checkpoints_hold_plain_values_only(tmp_path: Path) -> None:
+    train(IMAGES, CONFIG, checkpoints=tmp_path)
+    torch.load(tmp_path / "last.ckpt", weights_only=True)
+
+
+def test_fewer_images_than_a_batch_make_one_batch() -> None:
+    assert len(train(IMAGES[:10], CONFIG).losses) == 4
+    with pytest.raises(InputError, match="at least 2"):
+        train(IMAGES[:1], CONFIG)
+
+
+def test_blank_images_do_not_divide_by_zero() -> None:
+    blank = np.zeros((40, 3, 8, 8), np.uint8)
+    assert untrained(blank, seed=0).spec.std == (0.001,) * 3
+    assert np.isfinite(train(blank, CONFIG).losses).all()
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_temperature_that_is_none_is_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match="not positive and finite"):
+        TrainingConfig(temperature=temperature, epochs=1)
+
+
+@pytest.mark.parametrize("temperature", [1e-4, 1e4])
+def test_extreme_temperatures_stay_finite(temperature: float) -> None:
+    config = TrainingConfig(temperature=temperature, epochs=2, batch_size=32)
+    training = train(IMAGES, config)
+    assert np.isfinite(training.losses).all()
+    assert torch.isfinite(weights(training.encoder)).all()

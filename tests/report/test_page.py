@@ -1,0 +1,134 @@
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from temperance.report.page import asset, json_block, page, text
+
+HOSTILE = "</script></style><img src=x onerror=alert(1)>\"'&\u2028\u2029"
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would: elements with their attributes, and the text of scripts."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.scripts, self.title = [], [], ""
+        self.inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.inside = tag
+
+    def handle_endtag(self, tag):
+        self.inside = ""
+
+    def handle_data(self, data):
+        if self.inside == "script":
+            self.scripts.append(data)
+        if self.inside == "title":
+            self.title += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def policy_of(html):
+    (policy,) = [
+        meta["content"]
+        for meta in Reader(html).all("meta")
+        if meta.get("http-equiv") == "Content-Security-Policy"
+    ]
+    return dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+
+
+def test_policy_forbids_everything_but_the_page_itself():
+    assert policy_of(page("t", "")) == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "style-src": "'unsafe-inline'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+
+
+def test_policy_allows_exactly_the_given_script():
+    html = page("t", "<p>body</p>", script='"use strict";\nlet τ = 0 < 1;\n')
+    (script,) = Reader(html).scripts
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy_of(html)["script-src"] == f"'sha256-{digest}'"
+
+
+def test_page_has_language_viewport_landmarks_and_one_heading():
+    reader = Reader(page("Title", "<p>body</p>"))
+    assert reader.all("html") == [{"lang": "en"}]
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in reader.all(
+        "meta"
+    )
+    assert [len(reader.all(tag)) for tag in ("header", "main", "footer", "h1")] == [1, 1, 1, 1]
+
+
+def test_title_is_text():
+    reader = Reader(page(HOSTILE, ""))
+    assert reader.all("img") == []
+    assert reader.all("script") == []
+    assert reader.title.startswith(HOSTILE[:20])
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"script": "'</script>'"}, {"script": "'<!-- <SCRIPT>'"}, {"style": "</STYLE>"}],
+)
+def test_script_or_style_that_ends_its_element_is_refused(parts):
+    with pytest.raises(ValueError, match="end the script or style"):
+        page("t", "", **parts)
+
+
+def test_text_escapes_markup_and_drops_what_no_document_may_hold():
+    assert text('<a href="x">\'&') == "&lt;a href=&quot;x&quot;&gt;&#x27;&amp;"
+    assert text("a\x00\x1b\udc80b\n\t") == "a���b\n\t"
+    text("\udc80é字").encode("utf-8")
+
+
+def test_json_block_cannot_be_left_and_reads_back():
+    value = {HOSTILE: [1.5, None, HOSTILE]}
+    block = json_block("data", value)
+    reader = Reader(block)
+    assert reader.elements == [("script", {"type": "application/json", "id": "data"})]
+    assert json.loads(reader.scripts[0]) == value
+    assert not set("<>&\u2028\u2029") & set(reader.scripts[0])
+
+
+def test_json_block_refuses_what_json_cannot_say():
+    with pytest.raises(ValueError, match="JSON"):
+        json_block("data", float("nan"))
+
+
+def luminance(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    bright, dim = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_colours_have_contrast(theme):
+    blocks = re.findall(r":root \{(.*?)\}", asset("chart.css"), re.DOTALL)
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", blocks[theme]))
+    assert len(colours) == 24
+    for name, colour in colours.items():
+        if name not in ("paper", "panel", "rule"):
+            written = name in ("ink", "muted", "accent", "good", "bad") or "series" in name
+            for ground in ("paper", "panel"):
+                needed = 4.0 if ground == "panel" else 4.4
+                assert contrast(colour, colours[ground]) >= (needed if written else 3.0), name
+    heat = [luminance(colours[f"heat-{i}"]) for i in range(1, 9)]
+    assert heat == sorted(heat)

@@ -1,0 +1,191 @@
+import itertools
+import math
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from temperance.report import _drawing as draw
+from temperance.report.svg import (
+    Axis,
+    Band,
+    Group,
+    Mark,
+    Outline,
+    Panel,
+    Reference,
+    Series,
+    density_chart,
+    heat_colour,
+    line_chart,
+    scatter_chart,
+    series_colour,
+    standalone,
+)
+
+SVG = "{http://www.w3.org/2000/svg}"
+TAUS = [0.03, 0.07, 0.2, 1.0]
+HOSTILE = "</title><script>alert(1)</script>\"'&\x00\udc80"
+
+
+def parse(chart):
+    return ElementTree.fromstring(chart)
+
+
+def labels(chart):
+    return {element.text: element for element in parse(chart).iter(f"{SVG}text")}
+
+
+def accuracy(**panel):
+    series = [
+        Series(
+            name,
+            TAUS,
+            [70 + i, 80 + i, 85 + i, 75 + i],
+            series_colour(i),
+            band=Band([68, 78, 83, 73], [75, 85, 90, 80]),
+            seeds=[(0.03, 69), (0.2, 88)],
+        )
+        for i, name in enumerate(["kNN", "linear probe"])
+    ]
+    return Panel(Axis("accuracy (%)"), series, **panel)
+
+
+def chart(*panels, **options):
+    return line_chart("Accuracy", "Up, then down.", Axis("τ", log=True), *panels, **options)
+
+
+CHARTS = {
+    "line": chart(accuracy(), mark=Mark("recommended τ = 0.2", 0.2, (0.1, 0.3))),
+    "panels": chart(accuracy(), accuracy(references=[Reference("pixels", 60)])),
+    "density": density_chart("d", "e", Axis("s"), [("0.1", [Outline("", [0, 0.1, 1])])]),
+    "scatter": scatter_chart("m", "n", [Group("A", [0, 1], [2, 3])]),
+    "letters": scatter_chart("m", "n", [Group("A", [0, 1], [2, 3])], letters=True),
+}
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_chart_is_one_well_formed_picture_with_name_and_description(name):
+    root = parse(CHARTS[name])
+    assert root.tag == f"{SVG}svg"
+    assert root.get("role") == "img"
+    assert [child.tag for child in root][:2] == [f"{SVG}title", f"{SVG}desc"]
+    assert "nan" not in CHARTS[name]
+    assert " id=" not in CHARTS[name]  # ids would clash between the charts of a page
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_everything_lies_inside_the_view(name):
+    root = parse(CHARTS[name])
+    width, height = map(float, root.get("viewBox").split()[2:])
+    for element in root.iter(f"{SVG}text"):
+        assert 0 <= float(element.get("x")) <= width
+        assert 0 <= float(element.get("y")) <= height
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "log", "ticks"),
+    [
+        (0.018, 1.1, True, [0.03, 0.1, 0.3, 1]),
+        (0.1, 1, True, [0.1, 0.2, 0.5, 1]),
+        (1e-4, 1e4, True, [10.0**i for i in range(-4, 5)]),
+        (0.61, 0.69, True, [0.62, 0.64, 0.66, 0.68]),
+        (0, 1, False, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (48.2, 94.1, False, [50, 60, 70, 80, 90]),
+        (-1, 1, False, [-1, -0.5, 0, 0.5, 1]),
+    ],
+)
+def test_ticks_are_round(low, high, log, ticks):
+    assert draw.Scale(low, high, log).ticks() == ticks
+
+
+def test_logarithmic_axis_spaces_ratios_alike():
+    scale = draw.Scale(0.01, 100, True, 0, 400)
+    assert [round(scale(v)) for v in (0.01, 0.1, 1, 10, 100)] == [0, 100, 200, 300, 400]
+    with pytest.raises(ValueError, match="τ: a logarithmic axis"):
+        line_chart("t", "d", Axis("τ", log=True), Panel(Axis("y"), [Series("", [0, 1], [1, 2])]))
+
+
+def test_labels_of_near_references_are_moved_apart():
+    near = [Reference(n, y) for n, y in [("pixels", 70.0), ("PCA", 70.1), ("random", 69.9)]]
+    found = labels(chart(accuracy(references=near)))
+    heights = sorted(float(found[name].get("y")) for name in ("pixels", "PCA", "random"))
+    assert min(b - a for a, b in itertools.pairwise(heights)) >= 17.9
+
+
+def test_spread_stays_in_range_while_it_can():
+    assert draw.spread([], 10, 0, 100) == []
+    assert draw.spread([95, 96, 97], 10, 0, 100) == [80, 90, 100]
+    assert draw.spread([0, 0, 0], 10, 0, 5) == [0, 10, 20]
+
+
+@pytest.mark.parametrize(("tau", "anchor"), [(0.03, "start"), (0.2, "middle"), (1.0, "end")])
+def test_label_of_a_mark_at_the_border_stays_inside(tau, anchor):
+    name = "recommended τ, rather long"
+    drawn = chart(accuracy(), mark=Mark(name, tau, (0.001, 50)))
+    assert labels(drawn)[name].get("text-anchor") == anchor
+
+
+def test_numbers_that_are_not_finite_leave_a_gap():
+    drawn = line_chart(
+        "t",
+        "d",
+        Axis("x"),
+        Panel(Axis("y", log=True), [Series("s", [1, 2, 3, 4], [1, -math.inf, math.nan, 2])]),
+    )
+    assert len(re.findall('class="dot"', drawn)) == 3  # two points and the legend's
+    (line,) = re.findall(r'class="line" d="([^"]*)"/></svg>', drawn)
+    assert line.count("M") == 2
+    assert "nan" not in drawn
+
+
+def test_charts_without_data_are_empty_not_broken():
+    nothing = [Series("s", [], []), Series("n", [math.nan], [math.nan])]
+    parse(line_chart("t", "d", Axis("x", log=True), Panel(Axis("y"), nothing)))
+    parse(density_chart("t", "d", Axis("x"), [("a", [Outline("o", [])])]))
+    parse(scatter_chart("t", "d", []))
+
+
+def test_what_lies_beyond_a_given_range_is_not_drawn():
+    drawn = line_chart(
+        "t", "d", Axis("x"), Panel(Axis("y", low=0, high=1), [Series("", [1, 2], [0.5, 9])])
+    )
+    assert len(re.findall('class="dot"', drawn)) == 1
+
+
+def test_names_from_outside_are_text():
+    group = Group(HOSTILE, [0], [0])
+    for drawn in (
+        line_chart(
+            HOSTILE, HOSTILE, Axis(HOSTILE), Panel(Axis(HOSTILE), [], [Reference(HOSTILE, 1)])
+        ),
+        density_chart(HOSTILE, "", Axis(""), [(HOSTILE, [Outline(HOSTILE, [1])])]),
+        scatter_chart("", HOSTILE, [group]),
+        scatter_chart("", HOSTILE, [group], letters=True),
+    ):
+        assert parse(drawn).find(f".//{SVG}script") is None
+        assert "&lt;script&gt;" in drawn
+
+
+def test_density_rows_run_from_first_to_last():
+    rows = [(f"{t:g}", [Outline("", [0, t, 1], heat_colour(i, 4))]) for i, t in enumerate(TAUS)]
+    found = labels(density_chart("t", "d", Axis("s"), rows))
+    heights = [float(found[name].get("y")) for name, _ in rows]
+    assert heights == sorted(heights)
+
+
+def test_colours_of_temperatures_run_from_cold_to_hot():
+    assert [heat_colour(i, 8) for i in range(8)] == [f"heat-{i}" for i in range(1, 9)]
+    assert [heat_colour(i, 3) for i in range(3)] == ["heat-1", "heat-5", "heat-8"]
+    assert heat_colour(0, 1) == "heat-1"
+    assert series_colour(8) == "series-1"
+
+
+def test_standalone_brings_both_themes_and_loads_nothing():
+    alone = standalone(CHARTS["line"])
+    root = parse(alone)
+    assert root.get("width") == "560"
+    assert "prefers-color-scheme: dark" in root.find(f"{SVG}style").text
+    assert re.findall(r"https?://[^\"]*", alone) == ["http://www.w3.org/2000/svg"]
+    with pytest.raises(ValueError, match="not a chart"):
+        standalone("<svg></svg>")
