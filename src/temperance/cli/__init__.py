@@ -26,7 +26,10 @@ def main(arguments: list[str] | None = None) -> None:
     except InputError as error:
         _end(str(error), 2)
     except typer.TyperException as error:
-        _end(f"{error.format_message()} (see temperance --help)", 2)
+        message = error.format_message()
+        if not message:  # no command was given, and the help has been printed
+            sys.exit(2)
+        _end(f"{message} (see temperance --help)", 2)
     except BrokenPipeError:
         sys.exit(1)
     if code == INTERRUPTED:

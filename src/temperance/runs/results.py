@@ -1,5 +1,6 @@
 """The results of a run: schema 1 of ``results.json``, which scripts and notebooks read."""
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -152,3 +153,7 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Results.model_json_schema(by_alias=True, mode="serialization"),
     }
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=1, ensure_ascii=False))

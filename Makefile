@@ -1,0 +1,33 @@
+# The habits of a day. Each runs in .venv; `make setup` makes it.
+.PHONY: setup format check test slow wheel schema glyphs
+
+setup:
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --upgrade pip
+	.venv/bin/pip install --quiet --editable . --group dev
+
+format:
+	.venv/bin/ruff check --fix src tests scripts
+	.venv/bin/ruff format src tests scripts
+
+check:
+	.venv/bin/ruff check src tests scripts
+	.venv/bin/ruff format --check src tests scripts
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test: check
+	.venv/bin/python -m pytest -q -n 2
+
+slow:
+	.venv/bin/python -m pytest -q -m slow
+
+wheel:
+	.venv/bin/python -m build
+
+schema:
+	.venv/bin/python -m temperance.runs.results > src/temperance/runs/results.schema.json
+
+# FONTS is a folder that keeps the downloaded packages.
+glyphs:
+	.venv/bin/python scripts/make_glyphs.py $(FONTS)

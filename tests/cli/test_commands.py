@@ -1,0 +1,153 @@
+"""The commands as a person gives them: what they print, write and refuse."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+import temperance
+from temperance.cli import main
+from temperance.runs.results import json_schema
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return int(ended.value.code or 0)
+
+
+def test_explain_prints_the_known_figures_and_writes_a_page(tmp_path: Path, capsys) -> None:
+    assert run("explain", "--out", str(tmp_path)) == 0
+    printed = capsys.readouterr().out
+    for figure in ("0.4076", "0.1429", "4.5401e-05", "2.4076", "4.1429", "20.0000", "1.3133"):
+        assert figure in printed
+    assert "<html" in (tmp_path / "explain.html").read_text(encoding="utf-8")
+
+
+def test_explain_as_json(tmp_path: Path, capsys) -> None:
+    assert run("explain", "--json", "--out", str(tmp_path)) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["temperature"] for row in rows} == {3, 1, 0.5, 0.1}
+
+
+def test_data_list_names_the_built_in_sets(capsys) -> None:
+    assert run("data", "list", "--json") == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"glyphs", "digits", "mnist5k"}
+
+
+def test_version_and_help(capsys) -> None:
+    assert run("--version") == 0
+    assert temperance.__version__ in capsys.readouterr().out
+    for command in (["sweep"], ["train"], ["explain"], ["data", "list"]):
+        assert run(*command, "--help") == 0
+        assert "Example: temperance" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sweep", "glpyhs"], "did you mean 'glyphs'"),
+        (["sweep", "digits", "--temperatures", "0"], "temperature 0 is not positive"),
+        (["sweep", "digits", "--temperatures", "0.1,-1"], "temperature -1 is not positive"),
+        (["sweep", "digits", "--temperatures", "nan"], "temperature nan is not positive"),
+        (["sweep", "digits", "--temperatures", "inf"], "temperature inf is not positive"),
+        (["sweep", "digits", "--temperatures", "warm"], "temperature 'warm' is not a number"),
+        (["sweep", "digits", "--temperatures", ","], "no temperatures given"),
+        (["sweep", "digits", "--seeds", "0"], "seeds: "),
+        (["sweep", "digits", "--epochs", "-3"], "epochs: "),
+        (["sweep", "digits", "--epochs", "many"], "--epochs"),
+        (["sweep", "digits", "--workers", "0"], "--workers 0 is not positive"),
+        (["sweep", "digits", "--metric", "luck"], "metric: "),
+        (["sweep", "digits", "--config", "none.yaml"], "cannot read none.yaml"),
+        (["sweep", "digits", "--image-size", "32"], "has a size of its own"),
+        (["train", "digits"], "train needs a temperature"),
+        (["train", "digits", "--temperature", "0"], "temperature 0 is not positive"),
+        (["train", "digits", "--temperature", "hot"], "temperature 'hot' is not a number"),
+        (["swep"], "Did you mean 'sweep'"),
+        (["sweep", "digits", "--tau", "1"], "--tau"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
+    arguments: list[str], message: str, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert printed.err.startswith("temperance: ")
+    assert printed.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path, capsys) -> None:
+    (tmp_path / "file").write_text("x")
+    out = str(tmp_path / "file" / "run")
+    assert run("train", "digits", "--temperature", "0.2", "--out", out) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_train_leaves_a_run_folder_and_goes_on_with_it(tmp_path: Path, capsys) -> None:
+    out = tmp_path / "run"
+    command = ("train", "digits", "--temperature", "0.2", "--epochs", "2", "--out", str(out))
+    assert run(*command, "--json") == 0
+    first = json.loads(capsys.readouterr().out)
+    jsonschema.validate(first, json_schema())
+    assert first == json.loads((out / "results.json").read_text(encoding="utf-8"))
+    for name in ("config.yaml", "metrics.csv", "encoder.safetensors", "encoder.json"):
+        assert (out / name).exists()
+    assert (out / "metrics.csv").read_text().count("\n") == 3
+    encoder = temperance.load_encoder(out)
+    assert encoder.spec.size == 8
+
+    assert run(*command, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == first  # nothing was trained again
+
+    assert run(*command, "--no-resume", "--json") == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["runs"][0]["losses"] == first["runs"][0]["losses"]
+
+    other = (*command[:5], "3", *command[6:])
+    assert run(*other) == 2
+    assert "holds a run with epochs = 2, not 3" in capsys.readouterr().err
+
+    config = str(out / "config.yaml")
+    copy = tmp_path / "copy"
+    assert run("train", "digits", "--config", config, "--out", str(copy), "--json") == 0
+    copied = json.loads(capsys.readouterr().out)
+    assert copied["config"] == first["config"]
+    assert copied["runs"][0]["losses"] == first["runs"][0]["losses"]
+
+
+def test_unreadable_images_are_noted_on_the_error_stream(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for i in range(40):
+        Image.fromarray(random.integers(0, 256, (20, 20, 3), np.uint8)).save(folder / f"{i}.png")
+    (folder / "7.png").write_bytes(b"broken")
+    arguments = ("train", str(folder), "--temperature", "0.2", "--epochs", "1", "--json")
+    assert run(*arguments, "--out", str(tmp_path / "run")) == 0
+    printed = capsys.readouterr()
+    assert "skipped 1 of 40 images" in printed.err
+    results = json.loads(printed.out)
+    jsonschema.validate(results, json_schema())
+    assert results["runs"][0]["test"]["features"]["linear_accuracy"] is None
+    assert "7.png" in results["data"]["notes"][0]
+
+
+def test_a_run_of_a_folder_that_has_changed_is_refused(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(40):
+        Image.new("RGB", (10, 10), (i, 2 * i, 0)).save(folder / f"{i}.png")
+    arguments = ("train", str(folder), "--temperature", "0.2", "--epochs", "1")
+    arguments = (*arguments, "--out", str(tmp_path / "run"))
+    assert run(*arguments) == 0
+    (folder / "0.png").unlink()
+    capsys.readouterr()
+    assert run(*arguments) == 2
+    assert "holds a run with fingerprint" in capsys.readouterr().err
