@@ -56,7 +56,7 @@ def chart(*panels, **options):
 
 
 CHARTS = {
-    "line": chart(accuracy(), mark=Mark("recommended τ = 0.2", 0.2, (0.1, 0.3))),
+    "line": chart(accuracy(mark=Mark("recommended τ = 0.2", 0.2, (0.1, 0.3)))),
     "panels": chart(accuracy(), accuracy(references=[Reference("pixels", 60)])),
     "density": density_chart("d", "e", Axis("s"), [("0.1", [Outline("", [0, 0.1, 1])])]),
     "scatter": scatter_chart("m", "n", [Group("A", [0, 1], [2, 3])]),
@@ -122,7 +122,7 @@ def test_spread_stays_in_range_while_it_can():
 @pytest.mark.parametrize(("tau", "anchor"), [(0.03, "start"), (0.2, "middle"), (1.0, "end")])
 def test_label_of_a_mark_at_the_border_stays_inside(tau, anchor):
     name = "recommended τ, rather long"
-    drawn = chart(accuracy(), mark=Mark(name, tau, (0.001, 50)))
+    drawn = chart(accuracy(mark=Mark(name, tau, (0.001, 50))))
     assert labels(drawn)[name].get("text-anchor") == anchor
 
 

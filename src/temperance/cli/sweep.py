@@ -23,10 +23,17 @@ from temperance.cli.given import (
     temperatures,
 )
 from temperance.errors import InputError
-from temperance.report import write_sweep_report
+from temperance.report.sweep import write_sweep_report
 from temperance.runs.results import Results, Run
-from temperance.search import METRIC_NAMES, SweepConfig, estimate, sweep
-from temperance.search.config import default_epochs
+from temperance.search import (
+    METRIC_NAMES,
+    SweepConfig,
+    against_pixels,
+    default_epochs,
+    estimate,
+    pixels_in_words,
+    sweep,
+)
 
 
 def run_sweep(
@@ -137,7 +144,7 @@ class _Display:
 
     def _count(self, run: Run) -> None:
         self._done += 1
-        figure = _value(run, self._metric)
+        figure = run.value(self._metric)
         best = ""
         if figure is not None:
             self._best.setdefault(run.temperature, []).append(figure)
@@ -147,14 +154,8 @@ class _Display:
         self._bar.update(self._task, runs=f"{self._done}/{self._total}", best=best)
 
 
-def _value(run: Run, metric: str) -> float | None:
-    space, name = metric.split(".")
-    value: float | None = getattr(getattr(run.validation, space), name)
-    return value
-
-
 def _figure(run: Run, metric: str) -> str:
-    value = _value(run, metric)
+    value = run.value(metric)
     if value is None:
         return f"local separation {run.geometry.local_separation:.3f}"
     return f"{metric} {value:.1%} (validation)"
@@ -174,6 +175,8 @@ def _print(console: Console, results: Results, folder: Path) -> None:
         highlight=False,
     )
     console.print(chosen.reason, highlight=False)
+    if comparison := pixels_in_words(against_pixels(results)):
+        console.print(comparison, highlight=False)
     for name, metric in METRIC_NAMES.items():
         other = chosen.by_metric.get(metric)
         if other is not None and metric != chosen.metric:
@@ -184,48 +187,45 @@ def _print(console: Console, results: Results, folder: Path) -> None:
     console.print(f"Look at it:     {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
-COLUMNS = {
-    "linear (features)": "features.linear_accuracy",
-    "kNN (projection)": "projection.knn_accuracy",
-    "5-shot (projection)": "projection.few_shot_accuracy",
+ACCURACIES = {
+    "linear (features)": METRIC_NAMES["linear"],
+    "kNN (projection)": METRIC_NAMES["knn"],
+    "5-shot (projection)": METRIC_NAMES["few-shot"],
+}
+MEASURES = {
+    "uniformity": "geometry.uniformity",
+    "tolerance": "geometry.tolerance",
+    "local separation": "geometry.local_separation",
 }
 
 
 def _table(results: Results) -> Table:
     """Means over seeds at each temperature, on validation images."""
-    labelled = results.baselines.raw_pixels.validation.features.linear_accuracy is not None
+    labelled = bool(results.data.classes)
+    columns = (ACCURACIES if labelled else {}) | MEASURES
     table = Table(title="validation, mean over seeds", title_justify="left")
-    names = ["τ", *(COLUMNS if labelled else []), "uniformity", "tolerance", "local separation"]
-    for name in names:
+    for name in ("τ", *columns):
         table.add_column(name, justify="right")
-    for temperature in sorted({run.temperature for run in results.runs}):
-        runs = [run for run in results.runs if run.temperature == temperature]
-        accuracies = [_mean([_value(run, metric) for run in runs]) for metric in COLUMNS.values()]
-        geometry = [run.geometry for run in runs]
-        table.add_row(
-            f"{temperature:g}",
-            *([f"{a:.1%}" for a in accuracies if a is not None] if labelled else []),
-            f"{_mean([g.uniformity for g in geometry]):.2f}",
-            ""
-            if geometry[0].tolerance is None
-            else f"{_mean([g.tolerance for g in geometry]):.3f}",
-            f"{_mean([g.local_separation for g in geometry]):.3f}",
-        )
+    for temperature, runs in results.by_temperature().items():
+        means = [_mean([run.value(metric) for run in runs]) for metric in columns.values()]
+        cells = [_cell(mean, metric) for mean, metric in zip(means, columns.values(), strict=True)]
+        table.add_row(f"{temperature:g}", *cells)
     if labelled:
-        raw = results.baselines.raw_pixels.validation.features
+        raw = results.baselines.raw_pixels.validation
         table.add_section()
-        table.add_row(
-            "raw pixels",
-            f"{raw.linear_accuracy:.1%}",
-            f"{raw.knn_accuracy:.1%}",
-            f"{raw.few_shot_accuracy:.1%}",
-        )
+        table.add_row("raw pixels", *[_cell(raw.accuracy(m), m) for m in ACCURACIES.values()])
     return table
 
 
-def _mean(values: list[float | None]) -> float:
+def _cell(value: float | None, metric: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:.1%}" if metric in ACCURACIES.values() else f"{value:.3f}"
+
+
+def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else 0.0
+    return sum(known) / len(known) if known else None
 
 
 def _duration(seconds: float) -> str:

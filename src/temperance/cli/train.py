@@ -14,7 +14,7 @@ from temperance.methods import TrainingConfig
 from temperance.runs import make_folder, write_atomic
 from temperance.runs.config import claim_folder
 from temperance.runs.results import Results, Run, write_results
-from temperance.search.config import TrainConfig, default_epochs
+from temperance.search import TrainConfig, default_epochs
 from temperance.search.member import MEMBER, finished_member, measure_baselines, run_member
 from temperance.search.sweep import about, environment, metrics_table
 

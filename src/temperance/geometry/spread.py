@@ -55,7 +55,7 @@ def uniformity(embeddings: Float[Tensor, "n d"], t: float = 2.0) -> float:
 
     Example:
         >>> import torch
-        >>> uniformity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+        >>> round(uniformity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]])), 4)
         -8.0
     """
     z = unit(embeddings)
@@ -65,7 +65,7 @@ def uniformity(embeddings: Float[Tensor, "n d"], t: float = 2.0) -> float:
         # ||x - y||² = 2 - 2 x·y on the sphere.
         exponent = (2 * t) * (z[rows] @ z.T - 1)
         exponent.diagonal(offset=rows.start).fill_(float("-inf"))
-        partial.append(exponent.flatten().logsumexp(dim=0))
+        partial.append(exponent.double().logsumexp(dim=(0, 1)))
     return float(torch.stack(partial).logsumexp(dim=0)) - math.log(n * (n - 1))
 
 

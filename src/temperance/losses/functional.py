@@ -55,7 +55,7 @@ def info_nce(
         >>> q, k = torch.eye(4), torch.eye(4)
         >>> info_nce(q, k, temperature=0.5)
         tensor(0.3408)
-        >>> queue = torch.eye(4).roll(1, 0)[:2]
+        >>> queue = torch.eye(4)[1:3]
         >>> info_nce(q[:1], k[:1], queue, temperature=0.5)
         tensor(0.2395)
     """

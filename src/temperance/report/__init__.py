@@ -1,48 +1,10 @@
-"""What does a person look at? Pages that open offline, charts drawn as SVG, and the explorer.
+"""What does a person look at? Pages that open offline, charts drawn as SVG.
 
-``page`` is the one HTML shell, ``svg`` has the charts, ``explain`` the page that shows what the
-temperature does.
+``explain`` is the page that shows what the temperature does, ``sweep`` the report of a sweep, ``figures`` its
+figures one by one. They stand on ``page``, the one HTML shell, and ``svg``, the charts. Only the light ones
+are loaded here: import ``temperance.report.sweep`` and ``temperance.report.figures`` by name.
 """
 
 from temperance.report.explain import Row, explain_page, softmax_table, write_explain
-from temperance.report.page import json_block, page, text
-from temperance.report.svg import (
-    Axis,
-    Band,
-    Group,
-    Mark,
-    Outline,
-    Panel,
-    Reference,
-    Series,
-    density_chart,
-    heat_colour,
-    line_chart,
-    scatter_chart,
-    series_colour,
-    standalone,
-)
 
-__all__ = [
-    "Axis",
-    "Band",
-    "Group",
-    "Mark",
-    "Outline",
-    "Panel",
-    "Reference",
-    "Row",
-    "Series",
-    "density_chart",
-    "explain_page",
-    "heat_colour",
-    "json_block",
-    "line_chart",
-    "page",
-    "scatter_chart",
-    "series_colour",
-    "softmax_table",
-    "standalone",
-    "text",
-    "write_explain",
-]
+__all__ = ["Row", "explain_page", "softmax_table", "write_explain"]

@@ -69,6 +69,7 @@ class Panel:
     y: Axis
     series: Sequence[Series]
     references: Sequence[Reference] = ()
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,7 @@ def heat_colour(index: int, count: int) -> str:
     return f"heat-{1 + round(7 * index / max(count - 1, 1))}"
 
 
-def line_chart(
-    title: str, description: str, x: Axis, *panels: Panel, mark: Mark | None = None
-) -> str:
+def line_chart(title: str, description: str, x: Axis, *panels: Panel) -> str:
     """Draw series over one horizontal axis, in one plot or in several stacked ones.
 
     Args:
@@ -110,19 +109,18 @@ def line_chart(
         description: What the chart shows, in a sentence, for those who hear it.
         x: The horizontal axis, common to all panels.
         panels: The plots, from top to bottom.
-        mark: A vertical line through all panels.
     """
     series = [s for panel in panels for s in panel.series]
     names = list(dict.fromkeys(s.name for s in series))
     shapes = {name: i % len(SHAPES) for i, name in enumerate(names)}
     entries = [(s.name, s.colour, shapes[s.name] if s.points else None) for s in series if s.name]
     legend, top = draw.legend(dict.fromkeys(entries))
-    if mark:
-        top += LINE  # for its label, between the first panel and that panel's name
     height = 270.0 if len(panels) == 1 else 175.0
     ys = []
     for panel in panels:
-        top += LINE + EDGE
+        top += (
+            LINE + EDGE + (LINE if panel.mark else 0)
+        )  # for the panel's name and its mark's label
         ys.append(replace(draw.fit(panel.y, _heights(panel)), start=top + height, end=top))
         top += height + 12
     bottom = ys[-1].start
@@ -131,14 +129,10 @@ def line_chart(
     across = [v for s in series for v in [*s.x, *(seed[0] for seed in s.seeds)]]
     xs = replace(draw.fit(x, across), start=left, end=WIDTH - right - 18)
     parts = [legend]
-    for i, (panel, y) in enumerate(zip(panels, ys, strict=True)):
-        above = LINE if mark and i == 0 else 0.0
+    for panel, y in zip(panels, ys, strict=True):
+        above = LINE if panel.mark else 0.0
         parts.append(draw.label(EDGE, y.end - 14 - above, panel.y.title, "muted"))
         parts.append(_panel(panel, xs, y, shapes))
-        if mark:
-            parts.append(_mark(mark, xs, y))
-    if mark:
-        parts.append(_mark_label(mark, xs, ys[0].end - EDGE))
     parts.append(draw.horizontal_axis(xs, bottom, x.title))
     return draw.drawing(title, description, bottom + 2 * LINE + EDGE, parts)
 
@@ -148,8 +142,9 @@ def density_chart(
 ) -> str:
     """Draw distributions as smoothed outlines, in named rows over one horizontal axis.
 
-    Outlines of one row share its height scale; rows do not, so that a narrow distribution does not
-    flatten the others. Outlines with a name are listed in a legend.
+    Each outline has the same area, however many values it has. Outlines of one row share its height
+    scale; rows do not, so that a narrow distribution does not flatten the others. Outlines with a name are
+    listed in a legend. Values beyond the axis are left out.
     """
     outlines = [outline for _, row in rows for outline in row]
     legend, top = draw.legend(dict.fromkeys((o.name, o.colour, None) for o in outlines if o.name))
@@ -222,6 +217,7 @@ def _panel(panel: Panel, x: Scale, y: Scale, shapes: dict[str, int]) -> str:
         draw.horizontal_grid(x, y),
         *(_series(s, x, y, shapes[s.name]) for s in panel.series),
         _references(panel.references, x, y),
+        _mark(panel.mark, x, y) if panel.mark else "",
     ]
     return "".join(parts)
 
@@ -279,7 +275,8 @@ def _mark(mark: Mark, x: Scale, y: Scale) -> str:
             f'x="{low:.1f}" y="{y.end:.1f}" width="{high - low:.1f}" height="{y.start - y.end:.1f}"'
         )
         shade = f'<rect class="interval" {box}/>'
-    return shade + draw.rule(x(mark.x), y.end, x(mark.x), y.start, "mark")
+    line = draw.rule(x(mark.x), y.end, x(mark.x), y.start, "mark")
+    return shade + line + _mark_label(mark, x, y.end - EDGE)
 
 
 def _mark_label(mark: Mark, x: Scale, y: float) -> str:
@@ -306,9 +303,10 @@ def _outlines(row: Sequence[Outline], x: Scale, base: float, peak: float) -> str
 
 
 def _density(values: Sequence[float], x: Scale) -> npt.NDArray[np.float64]:
-    """Count the values in bins and smooth the counts with a Gaussian of one and a half bins."""
-    finite = np.asarray(values, dtype=np.float64)
-    counts, _ = np.histogram(finite[np.isfinite(finite)], bins=_BINS, range=(x.low, x.high))
+    """The share of the values in each bin, smoothed with a Gaussian of one and a half bins."""
+    numbers = np.asarray(values, dtype=np.float64)
+    finite = numbers[np.isfinite(numbers)]
+    counts = np.histogram(finite, bins=_BINS, range=(x.low, x.high))[0] / max(len(finite), 1)
     kernel = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
     return np.convolve(counts, kernel / kernel.sum(), mode="same")
 

@@ -34,6 +34,16 @@ class Spaces(_Record):
     features: Accuracies
     projection: Accuracies | None
 
+    def accuracy(self, metric: str) -> float | None:
+        """The accuracy of a name such as ``projection.knn_accuracy``; None without labels.
+
+        Raw pixels have no projection: their features stand for both.
+        """
+        space, name = metric.split(".")
+        chosen = self.projection if space == "projection" else None
+        value: float | None = getattr(chosen or self.features, name)
+        return value
+
 
 class Run(_Record):
     """One extractor: one temperature and one seed."""
@@ -47,6 +57,14 @@ class Run(_Record):
     validation: Spaces
     test: Spaces
     geometry: Geometry
+
+    def value(self, metric: str) -> float | None:
+        """A validation accuracy, or a measure of the space such as ``geometry.tolerance``."""
+        space, name = metric.split(".")
+        if space == "geometry":
+            measured: float | None = getattr(self.geometry, name)
+            return measured
+        return self.validation.accuracy(metric)
 
 
 class Baseline(_Record):
@@ -117,6 +135,13 @@ class Results(_Record):
     baselines: Baselines
     runs: list[Run]
     recommendation: Recommendation | None
+
+    def by_temperature(self) -> dict[float, list[Run]]:
+        """The runs at each temperature, rising; seeds in order."""
+        groups: dict[float, list[Run]] = {}
+        for run in sorted(self.runs, key=lambda run: (run.temperature, run.seed)):
+            groups.setdefault(run.temperature, []).append(run)
+        return groups
 
 
 def write_results(folder: Path, results: Results) -> None:

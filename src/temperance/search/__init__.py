@@ -1,17 +1,34 @@
 """Which temperature? Train at each, measure on held-out images, recommend with an interval."""
 
-from temperance.search.config import DEFAULT_TEMPERATURES, METRIC_NAMES, SweepConfig
+from temperance.search.config import (
+    DEFAULT_TEMPERATURES,
+    LABEL_FREE,
+    METRIC_NAMES,
+    SweepConfig,
+    TrainConfig,
+    default_epochs,
+)
 from temperance.search.cost import Cost, estimate
+from temperance.search.member import member_arrays
+from temperance.search.pixels import AgainstPixels, against_pixels, pixels_in_words
 from temperance.search.recommend import choose
-from temperance.search.sweep import Progress, sweep
+from temperance.search.sweep import Progress, sweep, train_command
 
 __all__ = [
     "DEFAULT_TEMPERATURES",
+    "LABEL_FREE",
     "METRIC_NAMES",
+    "AgainstPixels",
     "Cost",
     "Progress",
     "SweepConfig",
+    "TrainConfig",
+    "against_pixels",
     "choose",
+    "default_epochs",
     "estimate",
+    "member_arrays",
+    "pixels_in_words",
     "sweep",
+    "train_command",
 ]

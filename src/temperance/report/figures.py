@@ -1,0 +1,235 @@
+"""The figures of a sweep: SVG text made from its results and from what its members kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from sklearn.manifold import TSNE
+from torch.nn.functional import normalize
+
+from temperance.geometry import hardness, push_by_similarity
+from temperance.report.svg import (
+    Axis,
+    Band,
+    Group,
+    Mark,
+    Outline,
+    Panel,
+    Reference,
+    Series,
+    density_chart,
+    heat_colour,
+    line_chart,
+    scatter_chart,
+    series_colour,
+)
+from temperance.runs.results import Choice, Results
+from temperance.search import LABEL_FREE, METRIC_NAMES
+
+TAU = Axis("temperature τ", log=True)
+USES = {
+    METRIC_NAMES["linear"]: "linear probe on the features",
+    METRIC_NAMES["knn"]: "kNN on the projection",
+    METRIC_NAMES["few-shot"]: "five labels a class, on the projection",
+    LABEL_FREE: "local separation (cosine)",
+}
+PUSH_BINS = 40
+# A map of more points takes minutes to compute and shows no more.
+MAP_POINTS = 700
+
+
+@dataclass(frozen=True)
+class Space:
+    """What one extractor makes of the validation images: row i of each is image i.
+
+    Attributes:
+        temperature: τ it was trained at.
+        plain: ``(n, p)`` projections of the images as they are.
+        view_a: ``(n, p)`` of one augmented view.
+        view_b: ``(n, p)`` of the other.
+    """
+
+    temperature: float
+    plain: Float[torch.Tensor, "n p"]
+    view_a: Float[torch.Tensor, "n p"]
+    view_b: Float[torch.Tensor, "n p"]
+
+
+def uses(results: Results) -> dict[str, Choice]:
+    """The choices for what people do with an extractor; without labels, the one that needs none."""
+    assert results.recommendation is not None
+    found = results.recommendation.by_metric
+    return {metric: found[metric] for metric in METRIC_NAMES.values() if metric in found} or found
+
+
+def choice_figure(results: Results) -> str:
+    """Draw what the temperature is chosen by: a panel a use, with seeds, fitted curve and baselines."""
+    panels = []
+    for i, (metric, choice) in enumerate(uses(results).items()):
+        scale = _scale(metric)
+        references = (
+            {
+                "raw pixels": results.baselines.raw_pixels.validation.accuracy(metric),
+                "untrained": results.baselines.untrained.validation.accuracy(metric),
+            }
+            if metric != LABEL_FREE
+            else {}
+        )
+        panels.append(
+            Panel(
+                Axis(USES[metric] + (", accuracy (%)" if scale == 100 else "")),
+                [_fitted(results, choice, "", series_colour(i), with_seeds=True)],
+                [Reference(n, scale * v) for n, v in references.items() if v is not None],
+                _mark(choice),
+            )
+        )
+    return line_chart(
+        "What the temperature is chosen by",
+        " ".join(choice.reason for choice in uses(results).values()),
+        TAU,
+        *panels,
+    )
+
+
+def dilemma_figure(results: Results) -> str:
+    """Draw what the temperature trades: accuracies, and under them uniformity and tolerance.
+
+    Without labels there are no accuracies and no tolerance; local separation and the accuracy of the
+    pretext task (is the own view the nearest?) stand there instead.
+    """
+    uniformity = _measured(results, "uniformity", "−uniformity: higher is more evenly spread", -1)
+    if results.data.classes:
+        lines = [
+            _fitted(results, choice, USES[metric], series_colour(i))
+            for i, (metric, choice) in enumerate(uses(results).items())
+        ]
+        chosen = results.recommendation
+        assert chosen is not None
+        interval = chosen.interval if chosen.shape != "flat" else None
+        mark = Mark(f"recommended τ = {chosen.temperature:g}", chosen.temperature, interval)
+        panels = [
+            Panel(Axis("accuracy (%)"), lines, mark=mark),
+            uniformity,
+            _measured(results, "tolerance", "tolerance: mean cosine within a class"),
+        ]
+    else:
+        panels = [
+            uniformity,
+            _measured(results, "local_separation", "local separation (cosine)"),
+            _measured(results, "pretext_accuracy", "own view nearest of all (%)", 100),
+        ]
+    return line_chart(
+        "The dilemma of the temperature",
+        "As the temperature rises the space is spread less evenly, and neighbours of one kind stay closer.",
+        TAU,
+        *panels,
+    )
+
+
+def push_figure(spaces: Sequence[Space]) -> str:
+    """Draw how much of the push falls on negatives of each similarity, a line for each temperature."""
+    step = 2 / PUSH_BINS
+    middles = [-1 + step * (i + 0.5) for i in range(PUSH_BINS)]
+    lines = []
+    for i, space in enumerate(spaces):
+        push = push_by_similarity(space.view_a, space.view_b, space.temperature, PUSH_BINS)
+        name, colour = f"τ = {space.temperature:g}", heat_colour(i, len(spaces))
+        lines.append(Series(name, middles, (100 * push).tolist(), colour, points=False))
+    return line_chart(
+        "Share of the push by similarity of the negative, at each temperature",
+        "At a low temperature the push falls on the most similar negatives, at a high one on all alike.",
+        Axis("similarity of the negative to the anchor (cosine)", low=-1, high=1),
+        Panel(Axis(f"share of the push (% in each {step:g} of cosine)", low=0), lines),
+    )
+
+
+def similarity_figure(spaces: Sequence[Space]) -> str:
+    """Draw how similar positives and the ten hardest negatives are, a row for each temperature."""
+    rows, lows = [], []
+    for space in spaces:
+        push = hardness(space.view_a, space.view_b, space.temperature)
+        positive, negative = push.positive_similarity, push.top_similarity.flatten()
+        lows += [float(x.quantile(0.01)) for x in (positive, negative)]
+        outlines = [
+            Outline("ten hardest negatives", negative.tolist(), "series-2"),
+            Outline("positive", positive.tolist(), "series-3"),
+        ]
+        rows.append((f"τ = {space.temperature:g}", outlines))
+    return density_chart(
+        "Similarity of positives and of the hardest negatives, at each temperature",
+        "Where the two outlines of a row overlap, pictures cannot be told from their neighbours.",
+        Axis("similarity to the anchor (cosine)", low=min(lows), high=1),
+        rows,
+    )
+
+
+def map_figure(space: Space, labels: Int64[np.ndarray, " n"] | None, classes: Sequence[str]) -> str:
+    """Draw a space on a plane by t-SNE (van der Maaten & Hinton 2008), coloured by class."""
+    shown = np.random.default_rng(0).permutation(len(space.plain))[:MAP_POINTS]
+    points = normalize(space.plain[shown], dim=1).numpy()
+    perplexity = min(30.0, (len(shown) - 1) / 3)
+    plane = TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(points)
+    of = np.zeros(len(shown), np.int64) if labels is None else labels[shown]
+    names = ["images"] if labels is None else classes
+    groups = [
+        Group(name, plane[of == i, 0].tolist(), plane[of == i, 1].tolist(), series_colour(i))
+        for i, name in enumerate(names)
+    ]
+    return scatter_chart(
+        f"Map of the validation images at τ = {space.temperature:g}",
+        "Neighbours on the map are similar; distances between far points say little.",
+        groups,
+        letters=all(len(name) == 1 for name in names),
+    )
+
+
+def _scale(metric: str) -> int:
+    """Accuracies are shown in per cent, measures of the space as they are."""
+    return 100 if metric.endswith("accuracy") else 1
+
+
+def _mark(choice: Choice) -> Mark | None:
+    """The best temperature and its interval, where the curve says anything."""
+    if choice.shape == "flat":
+        return None
+    return Mark(f"best τ = {choice.temperature:g}", choice.temperature, choice.interval)
+
+
+def _fitted(
+    results: Results, choice: Choice, name: str, colour: str, *, with_seeds: bool = False
+) -> Series:
+    scale = _scale(choice.metric)
+
+    def scaled(values: Sequence[float]) -> list[float]:
+        return [scale * value for value in values]
+
+    assert choice.curve is not None
+    curve = choice.curve
+    seeds = [
+        (run.temperature, scale * value)
+        for run in results.runs
+        if with_seeds and (value := run.value(choice.metric)) is not None
+    ]
+    return Series(
+        name,
+        curve.temperature,
+        scaled(curve.value),
+        colour,
+        band=Band(scaled(curve.low), scaled(curve.high)),
+        seeds=seeds,
+        points=False,
+    )
+
+
+def _measured(results: Results, measure: str, title: str, scale: int = 1) -> Panel:
+    """A measure of the space: means over seeds joined by lines, and the seeds."""
+    seeds = [
+        (run.temperature, scale * value)
+        for run in results.runs
+        if (value := run.value(f"geometry.{measure}")) is not None
+    ]
+    taus = list(results.by_temperature())
+    means = [float(np.mean([v for t, v in seeds if t == tau])) for tau in taus]
+    return Panel(Axis(title), [Series("", taus, means, "accent", seeds=seeds)])

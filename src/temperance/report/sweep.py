@@ -1,0 +1,370 @@
+"""The report of a sweep: which temperature, why, how sure, and what it did to the space."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from temperance.data import ImageSet, Splits
+from temperance.geometry import hardness
+from temperance.report import figures
+from temperance.report.figures import Space, uses
+from temperance.report.gallery import NEIGHBOURS, gallery, hardest_anchors
+from temperance.report.page import asset, page, text
+from temperance.report.svg import standalone
+from temperance.runs import write_atomic
+from temperance.runs.results import Choice, Results, Run, Spaces
+from temperance.search import (
+    SweepConfig,
+    against_pixels,
+    member_arrays,
+    pixels_in_words,
+    train_command,
+)
+
+REPORT = "report.html"
+OVERVIEW = "overview.svg"
+
+SHAPES = {
+    "peak": "a peak inside the range",
+    "edge-low": "still rising at the lower edge: widen the range",
+    "edge-high": "still rising at the upper edge: widen the range",
+    "flat": "flat: no τ tried is better than noise",
+}
+DILEMMA = (
+    "uniformity",
+    "tolerance",
+    "effective_negatives",
+    "false_negative_mass",
+    "local_separation",
+)
+ACCURACIES = {"knn_accuracy": "kNN", "linear_accuracy": "linear", "few_shot_accuracy": "5-shot"}
+MEASURES = {
+    "alignment": ("alignment", "squared distance of the two views; lower is better"),
+    "uniformity": (
+        "uniformity",
+        "lower is spread more evenly; −3.94 is the ideal in 128 dimensions",
+    ),
+    "tolerance": ("tolerance", "mean cosine within a class"),
+    "effective_negatives": ("effective negatives", "among how many the push is shared"),
+    "false_negative_mass": ("false-negative mass", "share of the push on the anchor's own class"),
+    "positive_similarity": ("positive similarity", "cosine of the two views"),
+    "top10_negative_similarity": ("top-10 negatives", "cosine to the ten hardest"),
+    "local_separation": (
+        "local separation",
+        "positive similarity less that of the top-10 negatives",
+    ),
+    "effective_rank": ("effective rank", "dimensions in use; near 1 is collapse"),
+    "pretext_accuracy": ("own view nearest", "share of images; says nothing of classes"),
+}
+
+
+def write_sweep_report(folder: Path, results: Results, images: ImageSet, parts: Splits) -> None:
+    """Write ``report.html`` and ``overview.svg`` into the folder of a sweep.
+
+    Args:
+        folder: of the sweep; its members' arrays are read.
+        results: of the sweep.
+        images: the data, for the pictures.
+        parts: their splits.
+    """
+    write_atomic(folder / OVERVIEW, standalone(figures.dilemma_figure(results)))
+    write_atomic(folder / REPORT, sweep_page(folder, results, images, parts))
+
+
+def sweep_page(folder: Path, results: Results, images: ImageSet, parts: Splits) -> str:
+    """Build the page from the results and from what the members of seed 0 kept."""
+    first = [group[0] for group in results.by_temperature().values()]
+    spaces = [_space(folder, run) for run in first]
+    shown = _low_best_high(spaces, results)
+    temperatures = [space.temperature for space in shown]
+    rows = parts.validation
+    labels = None if images.labels is None else images.labels[rows]
+    sections = [
+        _answer(results),
+        _uses(results),
+        _dilemma(results, temperatures),
+        _pushes(spaces),
+        _gallery(shown, images, rows, labels),
+        _maps(shown, labels, results.data.classes),
+        _tables(results),
+        _method(results),
+    ]
+    return page(
+        f"Which temperature for {results.data.name}?", "".join(sections), style=asset("sweep.css")
+    )
+
+
+def _space(folder: Path, run: Run) -> Space:
+    arrays = member_arrays(folder / "members" / run.folder)
+    plain, view_a, view_b = (
+        torch.from_numpy(arrays[name]).float() for name in ("projection", "view_a", "view_b")
+    )
+    return Space(run.temperature, plain, view_a, view_b)
+
+
+def _low_best_high(spaces: list[Space], results: Results) -> list[Space]:
+    """The lowest, the recommended (or the nearest tried) and the highest temperature, each once."""
+    assert results.recommendation is not None
+    best = results.recommendation.temperature
+    nearest = min(spaces, key=lambda space: abs(np.log(space.temperature / best)))
+    kept = {space.temperature: space for space in (spaces[0], nearest, spaces[-1])}
+    return list(kept.values())
+
+
+def _answer(results: Results) -> str:
+    chosen = results.recommendation
+    assert chosen is not None
+    use = figures.USES[chosen.metric]
+    answer = f'Train with <strong class="answer">τ = {chosen.temperature:g}</strong>'
+    if chosen.shape == "flat":
+        lead = f"{answer}; for the {use}, any temperature tried serves as well."
+    elif chosen.interval:
+        low, high = chosen.interval
+        lead = f"{answer} for the {use}; the best lies, at 90 %, between {low:g} and {high:g}."
+    else:
+        lead = f"{answer}, the only temperature tried."
+    words = [
+        chosen.reason,
+        pixels_in_words(against_pixels(results)),
+        *(f"Note: {note}." for note in results.data.notes),
+    ]
+    caption = (
+        "Dots are single runs, lines the fitted curves with their 90 % bands; the shaded stretch is the 90 % "
+        f"interval of the best τ. {_counted(results)}."
+    )
+    return (
+        f'<section class="columns"><div><p class="lead">{lead}</p>'
+        + "".join(f"<p>{text(sentence)}</p>" for sentence in words if sentence)
+        + f'<pre class="command">{text(chosen.command)}</pre></div>'
+        + f"{_figure(figures.choice_figure(results), caption)}</section>"
+    )
+
+
+def _uses(results: Results) -> str:
+    assert results.recommendation is not None
+    config = SweepConfig.model_validate(results.config)
+    choices = uses(results)
+    rows = "".join(_use_row(metric, choice) for metric, choice in choices.items())
+    columns = ("use", "best τ", "90 % interval", "best τ tried, seed by seed", "the curve")
+    details = "".join(
+        f"<div><h3>For {text(figures.USES[metric])}</h3><p>{text(choice.reason)}</p>"
+        f'<pre class="command">{text(train_command(config, choice.temperature))}</pre></div>'
+        for metric, choice in choices.items()
+        if metric != results.recommendation.metric
+    )
+    heading = "Each use has its own temperature" if results.data.classes else "How sure that is"
+    return (
+        f"<section><h2>{heading}</h2>{_table(columns, rows)}"
+        f'<div class="columns wide">{details}</div></section>'
+    )
+
+
+def _use_row(metric: str, choice: Choice) -> str:
+    interval = f"{choice.interval[0]:g} to {choice.interval[1]:g}" if choice.interval else "–"
+    seeds = ", ".join(f"{t:g}" for t in choice.best_per_seed.values())
+    return (
+        f'<tr><th scope="row">{text(figures.USES[metric])}</th><td>{choice.temperature:g}</td>'
+        f"<td>{interval}</td><td>{seeds}</td><td>{SHAPES[choice.shape]}</td></tr>"
+    )
+
+
+def _dilemma(results: Results, shown: list[float]) -> str:
+    groups = results.by_temperature()
+    even = min(groups, key=lambda t: _average(groups[t], "uniformity"))
+    words = [
+        "A low temperature pushes hardest on the most similar pictures: it spreads the space evenly, and "
+        "tears pictures of one kind apart. A high one pushes on all alike: pictures of one kind stay "
+        "together, and so do those of different kinds.",
+        f"Here the space is most even at τ = {even:g}."
+        + (
+            " Below that it is less even again: in trainings as long as the published ones uniformity grows "
+            "all the way down, in a short one it turns."
+            if even > min(groups)
+            else ""
+        ),
+    ]
+    names = [n for n in DILEMMA if getattr(results.runs[0].geometry, n) is not None]
+    rows = "".join(
+        f'<tr><th scope="row">τ = {t:g}</th>'
+        + "".join(f"<td>{_plain(_average(groups[t], name))}</td>" for name in names)
+        + "</tr>"
+        for t in shown
+    )
+    table = _table(("", *(MEASURES[name][0] for name in names)), rows)
+    caption = f"Measures of the space: means over seeds, and the single seeds. {_counted(results)}."
+    return (
+        f'<section><h2>The dilemma</h2><div class="columns wide"><div>'
+        f"{''.join(f'<p>{sentence}</p>' for sentence in words)}{table}</div>"
+        f"{_figure(figures.dilemma_figure(results), caption)}</div></section>"
+    )
+
+
+def _pushes(spaces: list[Space]) -> str:
+    n = len(spaces[0].plain)
+    push = _figure(
+        figures.push_figure(spaces),
+        "Where the push lands. Low temperatures put it on the few most similar negatives, high ones on the "
+        f"many that are not similar at all. {n - 1} negatives for each of {n} validation images, seed 0.",
+    )
+    similarity = _figure(
+        figures.similarity_figure(spaces),
+        "How similar a picture's other view is, and its ten hardest negatives. The further apart the two "
+        f"outlines, the better instances are told apart. {n} validation images, seed 0.",
+    )
+    return (
+        '<section><h2>What is pushed</h2><div class="columns wide">'
+        f"{push}{similarity}</div></section>"
+    )
+
+
+def _gallery(
+    shown: list[Space], images: ImageSet, rows: np.ndarray, labels: np.ndarray | None
+) -> str:
+    pushes = [
+        (s.temperature, hardness(s.view_a, s.view_b, s.temperature, top=NEIGHBOURS)) for s in shown
+    ]
+    middle = pushes[len(pushes) // 2][1]
+    anchors = hardest_anchors(middle, labels)
+    pictures = gallery(pushes, anchors, images.images[rows], labels, images.classes)
+    false = (
+        'The <span class="false-word">framed</span> ones are of the anchor’s own class, false negatives: '
+        "pushing them away is what tears a class apart."
+        if labels is not None
+        else "Without labels nobody can say which of them belong with the anchor; look for yourself."
+    )
+    return (
+        "<section><h2>The hardest negatives</h2>"
+        "<p>The validation images whose negatives come closest, and the eight negatives that are pushed "
+        f"most, with the share of the push on each. {false}</p>{pictures}</section>"
+    )
+
+
+def _maps(shown: list[Space], labels: np.ndarray | None, classes: list[str]) -> str:
+    drawn = "".join(
+        _figure(figures.map_figure(space, labels, classes), f"τ = {space.temperature:g}")
+        for space in shown
+    )
+    n = min(len(shown[0].plain), figures.MAP_POINTS)
+    return (
+        "<section><h2>Maps of the space</h2>"
+        f"<p>The projections of {n} validation images, laid on a plane by t-SNE. Neighbours on the map are "
+        "similar; distances between far points, and the sizes of clusters, say little.</p>"
+        f'<div class="maps wide">{drawn}</div></section>'
+    )
+
+
+def _tables(results: Results) -> str:
+    parts = []
+    if results.data.classes:
+        parts.append(
+            "<h3>Accuracy on test images (%)</h3>"
+            "<p>Mean over seeds ± standard deviation. Test images were never used to choose.</p>"
+            + _accuracy_table(results)
+        )
+    parts.append(
+        "<h3>The space, on validation images</h3><p>Means over seeds, of the projection.</p>"
+        + _geometry_table(results)
+    )
+    return f"<section><h2>All figures</h2>{''.join(parts)}</section>"
+
+
+def _accuracy_table(results: Results) -> str:
+    columns = [f"{space}.{metric}" for space in ("features", "projection") for metric in ACCURACIES]
+    names = [f"{ACCURACIES[m]}, {space}" for space, m in (c.split(".") for c in columns)]
+    rows = []
+    for temperature, group in results.by_temperature().items():
+        cells = "".join(f"<td>{_spread([run.test for run in group], c)}</td>" for c in columns)
+        rows.append(f'<tr><th scope="row">{temperature:g}</th>{cells}</tr>')
+    for name, baseline in (
+        ("raw pixels", results.baselines.raw_pixels),
+        ("untrained", results.baselines.untrained),
+    ):
+        kept = [c for c in columns if c.startswith("features") or baseline.test.projection]
+        cells = "".join(
+            f"<td>{_spread([baseline.test], c) if c in kept else '–'}</td>" for c in columns
+        )
+        rows.append(f'<tr class="baseline"><th scope="row">{name}</th>{cells}</tr>')
+    return _table(("τ", *names), "".join(rows))
+
+
+def _spread(spaces: list[Spaces], metric: str) -> str:
+    values = [100 * v for s in spaces if (v := s.accuracy(metric)) is not None]
+    deviation = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.1f}{deviation}"
+
+
+def _geometry_table(results: Results) -> str:
+    shown = [name for name in MEASURES if getattr(results.runs[0].geometry, name) is not None]
+    rows = []
+    for temperature, group in results.by_temperature().items():
+        cells = "".join(f"<td>{_plain(_average(group, name))}</td>" for name in shown)
+        rows.append(f'<tr><th scope="row">{temperature:g}</th>{cells}</tr>')
+    meanings = "".join(f"<li>{MEASURES[n][0]}: {MEASURES[n][1]}</li>" for n in shown)
+    table = _table(("τ", *(MEASURES[name][0] for name in shown)), "".join(rows))
+    return f'{table}<ul class="small muted">{meanings}</ul>'
+
+
+def _average(runs: list[Run], measure: str) -> float:
+    values = [v for run in runs if (v := run.value(f"geometry.{measure}")) is not None]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _plain(value: float) -> str:
+    return (f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}").replace("-", "−")
+
+
+def _method(results: Results) -> str:
+    config = SweepConfig.model_validate(results.config)
+    data, environment = results.data, results.environment
+    seconds = sum(run.seconds for run in results.runs)
+    classes = f", {len(data.classes)} classes" if data.classes else ", no labels"
+    facts = [
+        f"Data: {data.name}, {data.size} × {data.size}, {data.channels} "
+        f"channel{'s' if data.channels > 1 else ''}{classes}. {data.train} images train (no labels used), "
+        f"{data.validation} choose τ (validation), {data.test} are only reported (test).",
+        f"Training: instance discrimination with NT-Xent over batches of {config.batch_size}, two augmented "
+        f"views of each image, {config.epochs} epochs, AdamW with warm-up and cosine. The steps of AdamW do "
+        "not grow with the gradient, so that the 1/τ in the gradient is not mistaken for the effect of τ.",
+        f"Runs: {len(config.temperatures)} temperatures × {config.seeds} seeds, {seconds / 60:.1f} minutes "
+        "of one core in all.",
+        "Curves: smoothing splines over log τ. Intervals: 1,000 bootstrap samples over seeds and validation "
+        "images.",
+        "Measured on "
+        + ", ".join(f"{name} {value}" for name, value in environment.items() if name != "platform")
+        + f"; {environment['platform']}.",
+    ]
+    if data.classes:
+        facts.insert(
+            2,
+            "Heads, all on frozen embeddings: kNN by cosine with 20 neighbours; multinomial logistic "
+            "regression on standardised values; nearest class mean of five images a class, 20 draws. Raw "
+            "pixels and the encoder before training get the same heads and the same splits.",
+        )
+    return (
+        '<section><h2>How it was measured</h2><ul class="small">'
+        + "".join(f"<li>{text(fact)}</li>" for fact in facts)
+        + '</ul><p class="small">Everything is in results.json beside this page; each extractor is under '
+        "members/.</p></section>"
+    )
+
+
+def _counted(results: Results) -> str:
+    seeds = results.config["seeds"]
+    return (
+        f"{seeds} seed{'s' * (seeds != 1)} at each τ, {results.data.validation} validation images"
+    )
+
+
+def _figure(chart: str, caption: str) -> str:
+    return f"<figure>{chart}<figcaption>{text(caption)}</figcaption></figure>"
+
+
+def _table(columns: tuple[str, ...], rows: str) -> str:
+    head = "".join(
+        f'<th scope="col">{text(name)}</th>' if name else "<td></td>" for name in columns
+    )
+    return (
+        '<div class="scroll wide" tabindex="0" role="region" aria-label="table"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
