@@ -103,7 +103,8 @@ def wait_for_the_workers_of(group: int) -> None:
     pytest.fail("workers outlive a killed sweep by more than ten seconds")
 
 
-def test_ctrl_c_says_that_nothing_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("after", [5.0, 8.0])  # while workers start, and while they work
+def test_ctrl_c_says_that_nothing_is_lost(tmp_path: Path, after: float) -> None:
     process = subprocess.Popen(
         [*COMMAND, *SMALL, "--out", str(tmp_path / "run"), "--workers", "2"],
         stdout=subprocess.DEVNULL,
@@ -111,7 +112,7 @@ def test_ctrl_c_says_that_nothing_is_lost(tmp_path: Path) -> None:
         text=True,
         start_new_session=True,
     )
-    time.sleep(8)
+    time.sleep(after)
     os.killpg(process.pid, signal.SIGINT)
     _, printed = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -40,7 +40,7 @@ PUSH_BINS = 40
 MAP_POINTS = 700
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Space:
     """What one extractor makes of the validation images: row i of each is image i.
 

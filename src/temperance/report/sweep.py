@@ -104,12 +104,15 @@ def _space(folder: Path, run: Run) -> Space:
 
 
 def _low_best_high(spaces: list[Space], results: Results) -> list[Space]:
-    """The lowest, the recommended (or the nearest tried) and the highest temperature, each once."""
+    """The lowest, the recommended (or the nearest tried) and the highest temperature.
+
+    Where the recommended one is itself the lowest or the highest, the middle one stands in its place.
+    """
     assert results.recommendation is not None
     best = results.recommendation.temperature
     nearest = min(spaces, key=lambda space: abs(np.log(space.temperature / best)))
-    kept = {space.temperature: space for space in (spaces[0], nearest, spaces[-1])}
-    return list(kept.values())
+    between = nearest if nearest not in (spaces[0], spaces[-1]) else spaces[len(spaces) // 2]
+    return list({s.temperature: s for s in (spaces[0], between, spaces[-1])}.values())
 
 
 def _answer(results: Results) -> str:

@@ -48,11 +48,13 @@ class Workers:
 
     def member(self, config: TrainingConfig, folder: Path) -> "Future[Run]":
         """Train and measure one member."""
-        return self._pool.submit(_member, config, folder)
+        with _interrupts_blocked():
+            return self._pool.submit(_member, config, folder)
 
     def baselines(self, seeds: int) -> "Future[Baselines]":
         """Measure raw pixels and untrained encoders."""
-        return self._pool.submit(_baselines, seeds)
+        with _interrupts_blocked():
+            return self._pool.submit(_baselines, seeds)
 
 
 @contextmanager
@@ -76,6 +78,20 @@ def workers(count: int, images: ImageSet, parts: Splits) -> Iterator[Workers]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Ctrl-C goes to the whole terminal, but the parent alone decides what it means.
+
+    A process begun here inherits the block, so that it is deaf from its first instruction on; what comes
+    meanwhile waits for the parent.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def as_finished(futures: set["Future[T]"], tick: Callable[[], None]) -> Iterator["Future[T]"]:
     """Futures as they finish, with a tick several times a second meanwhile."""
     while futures:
@@ -94,8 +110,6 @@ def _begin(images: ImageSet, parts: Splits, epochs: "Synchronized[int]") -> None
     _images, _parts, _epochs = images, parts, epochs
     torch.set_num_threads(1)
     threadpool_limits(1)
-    # Ctrl-C goes to the whole terminal; the parent alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -1,0 +1,146 @@
+"""The report of a sweep, made from a small one really run."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from temperance.data import ImageSet, split
+from temperance.report.sweep import sweep_page, write_sweep_report
+from temperance.runs.results import Choice, Results
+from temperance.search import SweepConfig, sweep
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+TAUS = (0.05, 0.2, 1.0)
+
+
+class Silent:
+    def begin(self, *_) -> None: ...
+    def epochs(self, *_) -> None: ...
+    def run(self, *_) -> None: ...
+
+
+def colours(labelled: bool) -> ImageSet:
+    random = np.random.default_rng(0)
+    labels = np.arange(120) % 2
+    images = random.integers(0, 120, (120, 3, 8, 8), np.uint8) + (100 * labels[:, None, None, None])
+    return ImageSet(
+        name=f"{HOSTILE}-set",
+        images=images.astype(np.uint8),
+        labels=labels if labelled else None,
+        classes=(HOSTILE, "blue & green") if labelled else (),
+        notes=(f"skipped 1 of 121 images: {HOSTILE}",),
+    )
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["labels", "no labels"])
+def swept(request, tmp_path_factory) -> tuple[Path, Results, ImageSet]:
+    images = colours(labelled=request.param)
+    config = SweepConfig(
+        data=images.name,
+        fingerprint=images.fingerprint,
+        temperatures=TAUS,
+        seeds=2,
+        epochs=1,
+        batch_size=32,
+    )
+    folder = tmp_path_factory.mktemp("sweep") / "run"
+    return folder, sweep(config, images, split(images), folder, 1, Silent()), images
+
+
+@pytest.fixture
+def html(swept) -> str:
+    folder, results, images = swept
+    return sweep_page(folder, results, images, split(images))
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[dict[str, str | None]] = []
+        self.opened: list[str] = []
+
+    def handle_starttag(self, tag, attributes) -> None:
+        self.opened.append(tag)
+        if tag == "img":
+            self.images.append(dict(attributes))
+
+
+def test_names_from_outside_are_text_not_markup(html: str) -> None:
+    tags = _Tags()
+    tags.feed(html)
+    assert tags.images
+    for image in tags.images:
+        assert image["src"].startswith("data:image/png;base64,")
+        assert set(image) == {"src", "alt"}
+    assert "script" not in tags.opened
+    assert HOSTILE not in html
+    assert "&lt;img src=x" in html
+
+
+def test_every_section_is_there(html: str, swept) -> None:
+    _, results, _ = swept
+    headings = re.findall(r"<h2>([^<]*)</h2>", html)
+    assert headings == [
+        "Each use has its own temperature" if results.data.classes else "How sure that is",
+        "The dilemma",
+        "What is pushed",
+        "The hardest negatives",
+        "Maps of the space",
+        "All figures",
+        "How it was measured",
+    ]
+    for chart in re.findall(r"<svg xmlns.*?</svg>(?=<figcaption)", html, re.DOTALL):
+        ElementTree.fromstring(chart)
+    assert html.count("<figcaption>") == 4 + 3  # and a map each for low, best and high
+    for temperature in TAUS:
+        assert f'<th scope="row">{temperature:g}</th>' in html
+
+
+def test_what_labels_would_tell_is_left_out_or_said(html: str, swept) -> None:
+    _, results, _ = swept
+    if results.data.classes:
+        assert "raw pixels" in html
+        assert 'class="false"' in html
+        assert "tolerance: mean cosine within a class" in html
+    else:
+        assert "cannot know" in html
+        assert 'class="false"' not in html
+        assert "tolerance" not in html
+        assert "own view nearest of all" in html
+
+
+def test_the_answer_stands_first_with_a_command_to_copy(html: str, swept) -> None:
+    chosen = swept[1].recommendation
+    answer = html.index(f"τ = {chosen.temperature:g}</strong>")
+    assert answer < html.index("<h2>")
+    assert f"--temperature {chosen.temperature:g} --epochs 1" in html
+
+
+@pytest.mark.parametrize("shape", ["peak", "edge-low", "edge-high", "flat"])
+def test_every_shape_of_curve_has_its_words(swept, shape: str) -> None:
+    folder, results, images = swept
+
+    def shaped(choice: Choice) -> Choice:
+        return choice.model_copy(update={"shape": shape, "interval": (0.1, 0.3)})
+
+    chosen = shaped(results.recommendation).model_copy(
+        update={"by_metric": {k: shaped(c) for k, c in results.recommendation.by_metric.items()}}
+    )
+    other = results.model_copy(update={"recommendation": chosen})
+    page = sweep_page(folder, other, images, split(images))
+    assert ("any temperature tried serves as well" in page) == (shape == "flat")
+    assert ("best τ = " in page) == (shape != "flat")
+    assert ("widen the range" in page) == shape.startswith("edge")
+
+
+def test_the_files_are_written_whole(swept) -> None:
+    folder, results, images = swept
+    write_sweep_report(folder, results, images, split(images))
+    assert (folder / "report.html").stat().st_size < 6e6
+    overview = (folder / "overview.svg").read_text(encoding="utf-8")
+    ElementTree.fromstring(overview)
+    assert "prefers-color-scheme: dark" in overview
