@@ -60,4 +60,6 @@ def _table(title: str, rows: list[Row]) -> Table:
 
 
 def _figure(x: float) -> str:
-    return f"{x:.4f}" if x >= 1e-3 else f"{x:.4e}"
+    if x < 1e-3:
+        return f"{x:.4e}"
+    return f"{x:.5f}" if 0.9999 < x < 1 else f"{x:.4f}"  # 1.0000 would say that nothing is left
