@@ -188,14 +188,14 @@ def _print(console: Console, results: Results, folder: Path) -> None:
 
 
 ACCURACIES = {
-    "linear (features)": METRIC_NAMES["linear"],
-    "kNN (projection)": METRIC_NAMES["knn"],
-    "5-shot (projection)": METRIC_NAMES["few-shot"],
+    "linear": METRIC_NAMES["linear"],
+    "kNN": METRIC_NAMES["knn"],
+    "5-shot": METRIC_NAMES["few-shot"],
 }
 MEASURES = {
     "uniformity": "geometry.uniformity",
     "tolerance": "geometry.tolerance",
-    "local separation": "geometry.local_separation",
+    "separation": "geometry.local_separation",
 }
 
 
@@ -203,7 +203,10 @@ def _table(results: Results) -> Table:
     """Means over seeds at each temperature, on validation images."""
     labelled = bool(results.data.classes)
     columns = (ACCURACIES if labelled else {}) | MEASURES
-    table = Table(title="validation, mean over seeds", title_justify="left")
+    table = Table(
+        title="validation: linear on features, kNN and 5-shot on the projection; means over seeds",
+        title_justify="left",
+    )
     for name in ("τ", *columns):
         table.add_column(name, justify="right")
     for temperature, runs in results.by_temperature().items():
