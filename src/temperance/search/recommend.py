@@ -46,7 +46,7 @@ def choose(
         >>> taus = np.geomspace(0.03, 1.0, 8)
         >>> level = 0.9 - 0.1 * np.log10(taus / 0.2) ** 2
         >>> right = np.random.default_rng(0).random((8, 3, 4000)) < level[:, None, None]
-        >>> choice = choose("features.linear_accuracy", taus, right, "15 epochs")
+        >>> choice = choose("features.linear_accuracy", taus, right.astype(float), "15 epochs")
         >>> choice.shape, 0.1 < choice.temperature < 0.4
         ('peak', True)
     """
