@@ -10,7 +10,28 @@ torch.Size([])
 
 from temperance.encoders import load_encoder
 from temperance.errors import InputError
-from temperance.losses import InfoNCE, NTXent
+from temperance.losses import (
+    DCL,
+    CLIPLoss,
+    HardContrastive,
+    InfoNCE,
+    NTXent,
+    SigmoidLoss,
+    SimpleContrastive,
+    SupCon,
+)
 
 __version__ = "0.1.0"
-__all__ = ["InfoNCE", "InputError", "NTXent", "__version__", "load_encoder"]
+__all__ = [
+    "DCL",
+    "CLIPLoss",
+    "HardContrastive",
+    "InfoNCE",
+    "InputError",
+    "NTXent",
+    "SigmoidLoss",
+    "SimpleContrastive",
+    "SupCon",
+    "__version__",
+    "load_encoder",
+]

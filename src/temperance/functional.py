@@ -1,5 +1,23 @@
 """The losses as functions, without state: ``temperance.functional.info_nce`` and the rest."""
 
-from temperance.losses.functional import info_nce, nt_xent
+from temperance.losses.functional import (
+    clip,
+    decoupled,
+    hard_contrastive,
+    info_nce,
+    nt_xent,
+    sigmoid,
+    simple_contrastive,
+    sup_con,
+)
 
-__all__ = ["info_nce", "nt_xent"]
+__all__ = [
+    "clip",
+    "decoupled",
+    "hard_contrastive",
+    "info_nce",
+    "nt_xent",
+    "sigmoid",
+    "simple_contrastive",
+    "sup_con",
+]

@@ -1,17 +1,26 @@
-"""The tiled path against the equation in float64, values and every gradient."""
+"""The engine against the equation in float64: values, gradients, statistics, memory."""
 
 import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy, normalize, softplus
 
-from temperance.contrast import contrast, dense_contrast, tiled
+from temperance.contrast import Layout, contrast, tiled
+from temperance.functional import clip, info_nce, nt_xent
 
-Result = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+SUMS = ("rows", "both", "symmetric")
+
+
+@pytest.fixture
+def small_tiles(monkeypatch) -> None:
+    """Several tiles each way, the last of them ragged."""
+    monkeypatch.setattr(tiled, "HEIGHT", 48)
+    monkeypatch.setattr(tiled, "WIDTH", 64)
+    monkeypatch.setattr(tiled, "BLOCK", 48 * 64)
 
 
 def vectors(n: int, d: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -19,16 +28,30 @@ def vectors(n: int, d: int, seed: int, dtype: torch.dtype = torch.float64) -> Te
     return normalize(torch.randn(n, d, generator=generator, dtype=torch.float64), dim=1).to(dtype)
 
 
-def run(function, a, p, c, tau, excluded, dtype: torch.dtype) -> Result:
-    inputs = [x.to(dtype).clone().requires_grad_() for x in (a, p, c)]
-    t = torch.tensor(
-        tau, dtype=dtype if dtype == torch.float64 else torch.float32, requires_grad=True
-    )
-    losses = function(*inputs, t, excluded)
+def run(sums: str, a: Tensor, c: Tensor, *, weighted: bool = True, **options) -> list[Tensor]:
+    """Losses, gradients and statistics of one call."""
+    a = a.clone().requires_grad_()
+    c = c.clone().requires_grad_()
+    n = len(a)
+    own = torch.arange(n).roll(n // 2 if sums == "symmetric" else 0)
+    candidates = [] if sums == "symmetric" else [c[: n + 1], c[n + 1 :]]
+    if sums == "both":
+        candidates = [c]
     # Unequal weights show a gradient that forgets the incoming one.
-    weights = torch.linspace(0.5, 1.5, len(a), dtype=losses.dtype)
-    (losses * weights).sum().backward()
-    return (losses.detach(), *(x.grad for x in inputs), t.grad)
+    weights = torch.linspace(0.5, 1.5, 2 * n if sums == "both" else n, dtype=a.dtype)
+    given = weights if weighted else None
+    loss, told = contrast(
+        a, candidates, None, Layout(sums, own=own), weights=given, statistics=True, **options
+    )
+    (loss if weighted else torch.dot(loss, weights)).backward()
+    grads = [a.grad] if sums == "symmetric" else [a.grad, c.grad]
+    sides = [told.rows] if told.columns is None else [told.rows, told.columns]
+    return [
+        loss.detach(),
+        *grads,
+        told.target,
+        *(x for s in sides for x in (s.log_sum, s.mean_logit, s.largest)),
+    ]
 
 
 def relative(found: Tensor, true: Tensor) -> float:
@@ -36,34 +59,55 @@ def relative(found: Tensor, true: Tensor) -> float:
     return float((found.double() - true.double()).norm()) / norm if norm else float(found.norm())
 
 
-def in_batch(n: int) -> Tensor:
-    return torch.arange(n)[:, None]
-
-
-@pytest.mark.parametrize(
-    ("n", "m", "d"), [(1, 1, 1), (7, 7, 3), (300, 300, 16), (5, 2100, 8), (700, 3, 8)]
-)
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("sums", SUMS)
 @pytest.mark.parametrize("tau", [1e-4, 0.01, 0.07, 1.0, 1e4])
-def test_matches_the_equation_in_float64(n: int, m: int, d: int, tau: float, monkeypatch) -> None:
-    monkeypatch.setattr(tiled, "TILE", 2048)  # several tiles each way, the last of them ragged
-    monkeypatch.setattr(tiled, "COLUMNS", 256)
-    a, p, c = vectors(n, d, 0), vectors(n, d, 1), vectors(m, d, 2)
-    excluded = in_batch(n) if n == m and n > 1 else None
-    found = run(contrast, a, p, c, tau, excluded, torch.float64)
-    true = run(dense_contrast, a, p, c, tau, excluded, torch.float64)
+@pytest.mark.parametrize("weighted", [True, False])
+def test_tiles_give_what_the_whole_matrix_gives(sums: str, tau: float, weighted: bool) -> None:
+    n, d = 130, 7
+    scale = tau**-0.5 if sums == "symmetric" else 1 / tau
+    a, c = scale * vectors(n, d, 0), vectors(n if sums == "both" else 300, d, 1)
+    options = {"weighted": weighted, "bound": 1 / tau}
+    found = run(sums, a, c, backend="tiled", **options)
+    true = run(sums, a, c, backend="dense", **options)
     for x, y in zip(found, true, strict=True):
         torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-300)
 
 
+def test_the_whole_matrix_is_a_cross_entropy() -> None:
+    a, c = 5 * vectors(9, 4, 0), vectors(9, 4, 1)
+    own = torch.arange(9)
+    both, _ = contrast(a, [c], None, Layout("both", own=own), backend="dense")
+    torch.testing.assert_close(both[:9], cross_entropy(a @ c.T, own, reduction="none"))
+    torch.testing.assert_close(both[9:], cross_entropy(c @ a.T, own, reduction="none"))
+    other = own.roll(4)
+    loss, _ = contrast(a, [], None, Layout("symmetric", own=other), backend="dense")
+    logits = (a @ a.T).fill_diagonal_(float("-inf"))
+    torch.testing.assert_close(loss, cross_entropy(logits, other, reduction="none"))
+    apart, _ = contrast(a, [c], a.sum(1), Layout(), target_in_sum=False, backend="dense")
+    torch.testing.assert_close(apart, (a @ c.T).logsumexp(1) - a.sum(1))
+
+
+LOSSES = {"info_nce": info_nce, "clip": clip, "nt_xent": nt_xent}
+
+
+def with_gradients(loss, a: Tensor, b: Tensor, tau: float, dtype: torch.dtype, **options):
+    a, b = (x.to(dtype).clone().requires_grad_() for x in (a, b))
+    t = torch.tensor(tau, dtype=dtype, requires_grad=True)
+    value = loss(a, b, temperature=t, **options)
+    value.backward()
+    return value.detach(), a.grad, b.grad, t.grad
+
+
+@pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("tau", [1e-4, 1e-3, 0.01, 0.07, 0.5, 1.0, 100.0, 1e4])
 @pytest.mark.parametrize("converged", [False, True])
-def test_float32_gradients_are_as_exact_as_float32_allows(tau: float, converged: bool) -> None:
-    n, d = 512, 64
+def test_float32_is_as_exact_as_float32_allows(name: str, tau: float, converged: bool) -> None:
+    n, d = 300, 64
     a = vectors(n, d, 0, torch.float32)
-    p = normalize(a + 0.02 * vectors(n, d, 1, torch.float32), dim=1) if converged else a.roll(1, 0)
-    excluded = in_batch(n)
-    found = run(contrast, a, p, p, tau, excluded, torch.float32)
-    true = run(dense_contrast, a, p, p, tau, excluded, torch.float64)
+    b = normalize(a + 0.02 * vectors(n, d, 1, torch.float32), dim=1) if converged else a.roll(1, 0)
+    found = with_gradients(LOSSES[name], a, b, tau, torch.float32, backend="tiled")
+    true = with_gradients(LOSSES[name], a, b, tau, torch.float64, backend="dense")
     bound = 4 * 2**-24 / tau + 2e-6
     for x, y in zip(found, true, strict=True):
         assert bool(torch.isfinite(x).all())
@@ -72,89 +116,151 @@ def test_float32_gradients_are_as_exact_as_float32_allows(tau: float, converged:
 
 
 def test_keeps_its_gradient_where_cross_entropy_loses_it() -> None:
-    n, d, tau = 64, 32, 0.03
-    z = vectors(n, d, 0)
-    found = run(contrast, z, z, z, tau, in_batch(n), torch.float32)
-    true = run(dense_contrast, z, z, z, tau, in_batch(n), torch.float64)
-    inputs = z.float().clone().requires_grad_()
-    logits = inputs @ z.float().T / tau
-    torch.nn.functional.cross_entropy(logits, torch.arange(n), reduction="sum").backward()
-    assert float(true[0].max()) < 1e-2
+    z = vectors(64, 32, 0)
+    found = with_gradients(info_nce, z, z, 0.03, torch.float32, backend="tiled")
+    true = with_gradients(info_nce, z, z, 0.03, torch.float64, backend="dense")
+    assert float(true[0]) < 1e-2
     assert relative(found[0], true[0]) < 1e-5
+    assert relative(found[3], true[3]) < 1e-5
 
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float16, 2**-11), (torch.bfloat16, 2**-8)])
-def test_half_precision_is_computed_in_float32(dtype: torch.dtype, rounding: float) -> None:
-    a, p, c = (vectors(40, 16, seed, dtype) for seed in range(3))
-    found = run(contrast, a, p, c, 0.07, None, dtype)
-    true = run(dense_contrast, a, p, c, 0.07, None, torch.float64)
+@pytest.mark.parametrize("name", LOSSES)
+def test_half_precision_is_computed_in_float32(name: str, dtype, rounding: float) -> None:
+    a, b = (vectors(40, 16, seed, dtype) for seed in range(2))
+    found = with_gradients(LOSSES[name], a, b, 0.07, dtype, backend="tiled")
+    true = with_gradients(LOSSES[name], a, b, 0.07, torch.float64, backend="dense")
     assert found[0].dtype == torch.float32
-    assert relative(found[0], true[0]) < 1e-5  # the inputs are rounded, the arithmetic is not
-    for x, y in zip(found[1:4], true[1:4], strict=True):
+    # The inputs are rounded and so is τ; the arithmetic is not.
+    assert relative(found[0], true[0]) < 4 * rounding
+    for x, y in zip(found[1:3], true[1:3], strict=True):
         assert x.dtype == dtype
-        assert relative(x, y) < 2 * rounding
+        assert relative(x, y) < 8 * rounding
 
 
 def test_autocast_does_not_lower_the_logits() -> None:
-    a, c = vectors(40, 16, 0, torch.float32), vectors(50, 16, 1, torch.float32)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = contrast(a, a, c, torch.tensor(0.02))
-    torch.testing.assert_close(found, contrast(a, a, c, torch.tensor(0.02)), rtol=0, atol=0)
+    a, b = vectors(40, 16, 0, torch.float32), vectors(40, 16, 1, torch.float32)
+    for backend in ("tiled", "dense"):
+        plain = info_nce(a, b, temperature=0.02, backend=backend)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mixed = info_nce(a, b, temperature=0.02, backend=backend)
+        torch.testing.assert_close(mixed, plain, rtol=0, atol=0)
 
 
-@settings(deadline=None, max_examples=60)
+@pytest.mark.usefixtures("small_tiles")
+@settings(
+    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
-    n=st.integers(1, 40),
-    m=st.integers(1, 70),
+    sums=st.sampled_from(SUMS),
+    n=st.integers(1, 70),
+    extra=st.integers(0, 150),
     d=st.integers(1, 9),
     log_tau=st.floats(-4, 4),
     duplicates=st.booleans(),
+    weighted=st.booleans(),
 )
-def test_any_shape(n: int, m: int, d: int, log_tau: float, duplicates: bool) -> None:
-    a, p, c = vectors(n, d, n), vectors(n, d, m), vectors(m, d, d)
+def test_any_shape(sums, n, extra, d, log_tau, duplicates, weighted) -> None:
+    tau = 10**log_tau
+    n *= 1 + (sums == "symmetric")  # each is its positive's positive
+    scale = tau**-0.5 if sums == "symmetric" else 1 / tau
+    a, c = scale * vectors(n, d, n), vectors(n + (extra if sums == "rows" else 0), d, d)
     if duplicates:
-        c = c[:1].expand(m, d)
-        p = c[:1].expand(n, d)
-    found = run(contrast, a, p, c, 10**log_tau, None, torch.float64)
-    true = run(dense_contrast, a, p, c, 10**log_tau, None, torch.float64)
+        c = c[:1].expand(len(c), d)
+    options = {"weighted": weighted, "bound": 1 / tau}
+    found = run(sums, a, c, backend="tiled", **options)
+    true = run(sums, a, c, backend="dense", **options)
     for x, y in zip(found, true, strict=True):
-        torch.testing.assert_close(x, y, rtol=1e-7, atol=1e-12 / 10**log_tau + 1e-14 / 100**log_tau)
+        torch.testing.assert_close(x, y, rtol=1e-7, atol=1e-13 * (1 + 1 / tau))
 
 
-def test_no_negative_left_means_no_loss_and_no_gradient() -> None:
+@pytest.mark.parametrize("backend", ["tiled", "dense"])
+def test_no_negative_left_means_no_loss_and_no_gradient(backend: str) -> None:
     z = vectors(1, 4, 0)
-    for grad in run(contrast, z, z, z, 0.1, in_batch(1), torch.float64):
-        assert float(grad.abs().sum()) == 0
+    for x in with_gradients(info_nce, z, z, 0.1, torch.float64, backend=backend):
+        assert float(x.abs().sum()) == 0
 
 
-def test_second_derivatives_are_refused() -> None:
-    a = vectors(3, 4, 0).requires_grad_()
-    losses = contrast(a, a.detach(), vectors(5, 4, 1), torch.tensor(0.1, dtype=torch.float64))
-    with pytest.raises(RuntimeError, match="no second derivatives; use dense_contrast"):
-        torch.autograd.grad(losses.sum(), a, create_graph=True)
+@pytest.mark.parametrize("weighted", [True, False])
+def test_second_derivatives_are_refused_unless_dense(weighted: bool) -> None:
+    a = vectors(5, 4, 0).requires_grad_()
+    reduction = "mean" if weighted else "none"
+    loss = info_nce(a, vectors(5, 4, 1), reduction=reduction, backend="tiled").sum()
+    with pytest.raises(RuntimeError, match="no second derivatives; use backend='dense'"):
+        torch.autograd.grad(loss, a, create_graph=True)
+    loss = info_nce(a, vectors(5, 4, 1), backend="dense")
+    (slope,) = torch.autograd.grad(loss, a, create_graph=True)
+    assert torch.autograd.grad(slope.square().sum(), a)[0].abs().sum() > 0
 
 
-def test_saves_no_matrix_for_the_backward_pass() -> None:
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_saves_no_matrix_for_the_backward_pass(name: str, reduction: str) -> None:
     n, d = 1024, 16
-    a = vectors(n, d, 0, torch.float32).requires_grad_()
-    saved = 0
+    a, b = (vectors(n, d, seed, torch.float32).requires_grad_() for seed in range(2))
+    saved: dict[int, int] = {}
 
     def count(x: Tensor) -> Tensor:
-        nonlocal saved
-        saved += x.numel() * x.element_size()
+        saved[x.data_ptr()] = x.numel() * x.element_size()
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
-        contrast(a, a, a, torch.tensor(0.1), in_batch(n))
-    inputs = 3 * n * d * 4
-    assert saved <= inputs + 64 * n  # a few numbers a row; the matrix would be 4 MB
+        LOSSES[name](a, b, reduction=reduction, backend="tiled")
+    vectors_saved = 6 * n * d * 4  # inputs, directions, and gradients or positives
+    assert sum(saved.values()) <= vectors_saved + 64 * n  # the matrix would be 4 MB
+
+
+def test_gradients_may_be_asked_for_twice() -> None:
+    a, b = vectors(40, 8, 0).requires_grad_(), vectors(40, 8, 1)
+    loss = info_nce(a, b, backend="tiled")
+    first = torch.autograd.grad(loss, a, retain_graph=True)[0]
+    torch.testing.assert_close(torch.autograd.grad(3 * loss, a)[0], 3 * first)
 
 
 def test_limits_of_the_temperature() -> None:
-    a, p, c = vectors(6, 8, 0), vectors(6, 8, 1), vectors(9, 8, 2)
-    positive, negative = (a * p).sum(1), a @ c.T
-    cold = contrast(a, p, c, torch.tensor(1e-4, dtype=torch.float64)) * 1e-4
+    a, c = vectors(6, 8, 0), vectors(6, 8, 1)
+    similarity = a @ c.T
+    positive = similarity.diagonal()
+    negative = similarity.masked_fill(torch.eye(6, dtype=torch.bool), float("-inf"))
+    cold = 1e-4 * info_nce(a, c, temperature=1e-4, reduction="none", backend="tiled")
     torch.testing.assert_close(cold, (negative.amax(1) - positive).clamp_min(0), rtol=0, atol=1e-3)
-    hot = contrast(a, p, c, torch.tensor(1e4, dtype=torch.float64))
-    first_order = math.log(10) + (negative.sum(1) - 9 * positive) / (10 * 1e4)
+    hot = info_nce(a, c, temperature=1e4, reduction="none", backend="tiled")
+    first_order = math.log(6) + (similarity.sum(1) - 6 * positive) / (6 * 1e4)
     torch.testing.assert_close(hot, first_order, rtol=0, atol=1e-8)
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_the_same_number_of_threads_gives_the_same_digits_and_is_left_as_it_was() -> None:
+    before = torch.get_num_threads()
+    a, b = vectors(500, 16, 0, torch.float32), vectors(500, 16, 1, torch.float32)
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            first, second = (
+                with_gradients(nt_xent, a, b, 0.07, torch.float32, backend="tiled")
+                for _ in range(2)
+            )
+            assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_candidates_outside_a_class_or_below_a_floor_are_left_out() -> None:
+    a, c = 4 * vectors(20, 5, 0), vectors(30, 5, 1)
+    anchor_class, candidate_class = torch.arange(20) % 3, torch.arange(30) % 3
+    logits = a @ c.T
+    same = anchor_class[:, None] == candidate_class
+    floor = logits.quantile(0.7, dim=1)
+    for layout, kept in (
+        (Layout(anchor_class=anchor_class, candidate_class=candidate_class), ~same),
+        (
+            Layout(anchor_class=anchor_class, candidate_class=candidate_class, same_class=True),
+            same,
+        ),
+        (Layout(floor=floor), logits >= floor[:, None]),
+    ):
+        true = softplus(logits.masked_fill(~kept, float("-inf")).logsumexp(1) - a.sum(1))
+        for backend in ("tiled", "dense"):
+            found, _ = contrast(a, [c], a.sum(1), layout, backend=backend)
+            torch.testing.assert_close(found, true)

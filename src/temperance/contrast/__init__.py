@@ -1,11 +1,30 @@
-"""How is the loss computed? One anchor against many candidates, exactly, tile by tile.
+"""How is the loss computed? Anchors against candidates, exactly, tile by tile.
 
-Every loss of the product is this one quantity: the softmax cross-entropy of a positive against negative
-candidates at a temperature. ``contrast`` computes it and its gradients without ever holding the matrix of
-all similarities; ``dense_contrast`` is the same equation written out, the oracle for tests.
+Every loss of the product is made of one quantity: the logit of a positive against the log of the sum of the
+exponentials of the negatives' logits. ``contrast`` computes it and its gradients without ever holding the
+matrix of all similarities; its backend ``"dense"`` is the same equation written out, the oracle of the tests.
 """
 
-from temperance.contrast.dense import dense_contrast
-from temperance.contrast.tiled import contrast
+from temperance.contrast.custom import custom_diagonal, custom_log_sums
+from temperance.contrast.directions import differentiable_directions, directions, inverse_norms
+from temperance.contrast.engine import Backend, Statistics, contrast
+from temperance.contrast.hardest import floors
+from temperance.contrast.layout import Layout
+from temperance.contrast.pairs import COUNT, LINEAR, SOFTPLUS, pair_sums
 
-__all__ = ["contrast", "dense_contrast"]
+__all__ = [
+    "COUNT",
+    "LINEAR",
+    "SOFTPLUS",
+    "Backend",
+    "Layout",
+    "Statistics",
+    "contrast",
+    "custom_diagonal",
+    "custom_log_sums",
+    "differentiable_directions",
+    "directions",
+    "floors",
+    "inverse_norms",
+    "pair_sums",
+]

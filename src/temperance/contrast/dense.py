@@ -1,52 +1,55 @@
-"""The equation written out, for tests and for reading: it holds the whole matrix of similarities."""
+"""The equation over the whole matrix: the oracle of the tests, and the quick way for small ones."""
 
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
+
+from temperance.contrast.layout import Candidates, Layout
+
+# softplus(x) returns x itself above its threshold: exact only where e^-x is below the rounding of x.
+NO_THRESHOLD = 40.0
+
+
+def dense_logits(anchors: Float[Tensor, "n d"], candidates: Candidates) -> Float[Tensor, "n m"]:
+    """All dot products of anchors and candidates."""
+    parts = [
+        part.to(anchors.dtype) if scale is None else part * scale[:, None]
+        for part, scale in zip(candidates.parts, candidates.scales, strict=True)
+    ]
+    return anchors @ torch.cat(parts).T
 
 
 def dense_contrast(
     anchors: Float[Tensor, "n d"],
-    positives: Float[Tensor, "n d"],
-    candidates: Float[Tensor, "m d"],
-    temperature: Float[Tensor, ""],
-    excluded: Int[Tensor, "n e"] | None = None,
-) -> Float[Tensor, " n"]:
-    r"""The loss of each anchor, by the definition and by plain automatic differentiation.
+    candidates: Candidates,
+    target: Float[Tensor, " n"] | None,
+    layout: Layout,
+    *,
+    target_in_sum: bool = True,
+) -> tuple[Float[Tensor, " k"], Float[Tensor, " n"], list[Float[Tensor, "n m"]]]:
+    """Each anchor's loss by its definition and by plain automatic differentiation.
 
-    With :math:`s^+_i = a_i \cdot p_i` and :math:`s_{ik} = a_i \cdot c_k`,
-
-    .. math:: L_i = -\log \frac{e^{s^+_i/\tau}}{e^{s^+_i/\tau} + \sum_{k \notin X_i} e^{s_{ik}/\tau}}
-                  = \mathrm{softplus}\Big(\log \sum_{k \notin X_i} e^{s_{ik}/\tau} - s^+_i/\tau\Big)
-
-    The second form keeps its digits on separated pairs, where the first subtracts two numbers that are
-    almost equal; in float64 it is the oracle that the fast path is held against.
-
-    Args:
-        anchors: ``(n, d)``.
-        positives: ``(n, d)``; row i is the positive of anchor i.
-        candidates: ``(m, d)``; the pool of negatives that all anchors share.
-        temperature: τ > 0, a scalar tensor.
-        excluded: ``(n, e)`` column numbers of candidates that are no negatives of anchor i (itself, its
-            positive).
+    Arguments and losses are those of ``contrast``, without weights.
 
     Returns:
-        ``(n,)`` losses in nats, each ≥ 0.
-
-    Example:
-        >>> import torch
-        >>> a = torch.eye(2, dtype=torch.float64)
-        >>> own = torch.tensor([[0], [1]])
-        >>> dense_contrast(a, a, a, torch.tensor(1.0, dtype=torch.float64), own).round(decimals=4)
-        tensor([0.3133, 0.3133], dtype=torch.float64)
+        The losses; the logits of the positives; and the matrix of logits with what is no negative at -inf,
+        and under ``"both"`` its transpose.
     """
-    logits = (anchors @ candidates.T) / temperature
-    if excluded is not None:
-        # After the division: -inf / τ has no gradient in τ, only nan.
-        logits = logits.scatter(1, excluded, float("-inf"))
-    positive = (anchors * positives).sum(dim=1) / temperature
-    return softplus(logits.logsumexp(dim=1) - positive, threshold=_NO_THRESHOLD)
+    logits = dense_logits(anchors, candidates)
+    if target is None:
+        assert layout.own is not None
+        target = logits.gather(1, layout.own[:, None]).squeeze(1)
+    negatives = logits.clone()
+    layout.leave_out(negatives, slice(0, len(anchors)), slice(0, len(candidates)))
+    sides = [negatives, negatives.T] if layout.sums == "both" else [negatives]
+    margins = torch.cat([_log_sum(side) - target for side in sides])
+    losses = softplus(margins, threshold=NO_THRESHOLD) if target_in_sum else margins
+    return losses, target, sides
 
 
-# softplus(x) returns x itself above its threshold: exact only where e^-x is below the rounding of x.
-_NO_THRESHOLD = 40.0
+def _log_sum(logits: Tensor) -> Tensor:
+    """Over rows; -inf, and no gradient, where nothing is left (there logsumexp has the gradient nan)."""
+    empty = (logits == float("-inf")).all(dim=1)
+    sums = logits.masked_fill(empty[:, None], 0.0).logsumexp(dim=1)
+    return sums.masked_fill(empty, float("-inf"))

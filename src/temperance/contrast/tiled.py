@@ -1,149 +1,358 @@
-"""The exact loss and its gradients over tiles of the similarity matrix."""
+"""The exact sums and gradients over tiles of the similarity matrix, on any device.
 
-from collections.abc import Iterator
-from typing import Any
+Logits are dot products of anchors and candidates: what a temperature or a norm does has been multiplied into
+the vectors before. Two ways lead to the gradients. ``one_pass`` takes them while the exponentials of a
+block of whole rows are at hand (three matrix products). ``log_sums`` and then ``gradients`` go over the
+matrix twice: that serves sums over rows and columns together (four products), symmetric matrices, of
+which each pair of mirrored tiles is computed once (two), and candidates that come by one after another.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import softplus
 
-# Entries of one tile: 4 MiB of float32, which stays in a core's cache or next to it.
-TILE = 1 << 20
-# A tile as wide as this leaves the rows long enough for an efficient matrix product.
-COLUMNS = 2048
+from temperance.contrast.layout import Candidates, Layout, Tile
+from temperance.contrast.threads import in_threads
+
+# A tile of logits fits into a core's second-level cache, and is large enough for an efficient product.
+HEIGHT = 256
+WIDTH = 512
+# What a block of whole rows may hold, in numbers, where it is kept for the gradients of the candidates.
+BLOCK = 1 << 20
+# Logits within this bound need no shift: their exponentials, sums of them and quotients of those are exact.
+UNSHIFTED = {torch.float32: 40.0, torch.float64: 300.0}
 
 
-def contrast(
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What the sums over negatives are, side by side.
+
+    Attributes:
+        log_sum: ``(n,)`` log of the sum of exponentials; -inf where nothing counts.
+        mean_logit: ``(n,)`` mean of the logits by the softmax over them; None unless asked for.
+        largest: ``(n,)`` the largest logit; None unless asked for.
+    """
+
+    log_sum: Float[Tensor, " n"]
+    mean_logit: Float[Tensor, " n"] | None = None
+    largest: Float[Tensor, " n"] | None = None
+
+
+def merge(parts: Sequence[Sums]) -> Sums:
+    """The sums over several sets of candidates as one."""
+    logs = torch.stack([part.log_sum for part in parts])
+    log_sum = logs.logsumexp(dim=0)
+    means = [part.mean_logit for part in parts if part.mean_logit is not None]
+    tops = [part.largest for part in parts if part.largest is not None]
+    if not means:
+        return Sums(log_sum)
+    shares = torch.exp(logs - log_sum.nan_to_num(neginf=0.0))
+    mean = (shares * torch.stack(means)).sum(dim=0)
+    return Sums(log_sum, mean, torch.stack(tops).amax(dim=0))
+
+
+def one_pass(
     anchors: Float[Tensor, "n d"],
-    positives: Float[Tensor, "n d"],
-    candidates: Float[Tensor, "m d"],
-    temperature: Float[Tensor, ""],
-    excluded: Int[Tensor, "n e"] | None = None,
-) -> Float[Tensor, " n"]:
-    r"""The loss of each anchor, as ``dense_contrast`` defines it, without the ``n × m`` matrix.
-
-    .. math:: L_i = \mathrm{softplus}\Big(\log \sum_{k \notin X_i} e^{s_{ik}/\tau} - s^+_i/\tau\Big)
-
-    The forward pass keeps one number for each anchor (the log-sum over its negatives); the backward pass
-    computes each tile again. Memory beyond inputs and gradients is a few tiles, whatever n and m are.
-
-    The gradients are those of Wang & Liu (CVPR 2021, arXiv 2012.09740): with
-    :math:`P_{ik} = e^{s_{ik}/\tau}/(e^{s^+_i/\tau} + \sum_j e^{s_{ij}/\tau})`, the push on a negative is
-    :math:`P_{ik}/\tau`, the pull on the positive is their sum, and
-    :math:`\partial L_i/\partial\tau = (s^+_i - \sum_k P_{ik} s_{ik} - P_{i+} s^+_i)/\tau^2`.
+    candidates: Candidates,
+    layout: Layout,
+    shifted: bool,
+    slope_of: Callable[[slice, Tensor], Tensor],
+    wanted: tuple[bool, ...],
+    statistics: bool = False,
+) -> tuple[Sums, Float[Tensor, " n"], Float[Tensor, "n d"], list[Tensor | None]]:
+    """Sums over candidates and, in the same pass, the gradients.
 
     Args:
-        anchors: ``(n, d)``, float16 to float64; half precision is computed in float32.
-        positives: ``(n, d)``; row i is the positive of anchor i.
-        candidates: ``(m, d)``; the pool of negatives that all anchors share, m ≥ 1.
-        temperature: τ > 0, a scalar tensor, which receives a gradient if it asks for one.
-        excluded: ``(n, e)`` column numbers of candidates that are no negatives of anchor i. An anchor
-            with no negative left has loss 0 and no gradient.
+        anchors: ``(n, d)``.
+        candidates: m in all.
+        layout: with sums over rows.
+        shifted: whether logits may be so large that their exponentials need a shift.
+        slope_of: given rows and their log-sums, the slope of the whole loss in those log-sums.
+        wanted: which parts of the candidates need a gradient.
+        statistics: whether to take means and largest logits, too.
 
     Returns:
-        ``(n,)`` losses in nats, each ≥ 0; float32 for half-precision inputs.
-
-    Raises:
-        RuntimeError: on double backward, which is not supported.
-
-    Example:
-        >>> import torch
-        >>> a = torch.eye(2)
-        >>> own = torch.tensor([[0], [1]])
-        >>> contrast(a, a, a, torch.tensor(1.0), own)
-        tensor([0.3133, 0.3133])
+        The sums, the slopes ``(n,)``, the gradient of the anchors, and those of the parts.
     """
-    losses: Tensor = _Contrast.apply(anchors, positives, candidates, temperature, excluded)
-    return losses
+    n, d = anchors.shape
+    keep = any(wanted)
+    height = max(32, min(HEIGHT, BLOCK // max(1, len(candidates)))) if keep else HEIGHT
+    log_sum, slope, mean_logit, largest = (anchors.new_empty(n) for _ in range(4))
+    grad = torch.empty_like(anchors)
+
+    def work(worker: int, workers: int) -> list[Tensor | None]:
+        grads = _zeros(candidates, anchors, wanted)
+        buffer = anchors.new_empty(height * (len(candidates) if keep else WIDTH))
+        for rows in _blocks(n, height, worker, workers):
+            here = anchors[rows]
+            h = len(here)
+            total, pulled = here.new_zeros(h), here.new_zeros(h, d)
+            top = here.new_full((h,), float("-inf"))
+            kept: list[tuple[Tile, Tensor, Tensor | None]] = []
+            used = 0
+            for tile in candidates.tiles(WIDTH, anchors.dtype):
+                logits = buffer[used : used + h * len(tile.vectors)].view(h, -1)
+                torch.mm(here, tile.vectors.T, out=logits)
+                layout.leave_out(logits, rows, tile.columns)
+                before = top
+                if shifted or statistics:
+                    top = torch.maximum(top, logits.amax(dim=1))
+                base = None
+                if shifted:
+                    base = top.nan_to_num(neginf=0.0)
+                    shrink = torch.exp(before - base)
+                    total *= shrink
+                    pulled *= shrink[:, None]
+                    logits -= base[:, None]
+                shares = logits.exp_()
+                total += shares.sum(dim=1)
+                pulled.addmm_(shares, tile.vectors)
+                if keep:
+                    kept.append((tile, shares, base))
+                    used += logits.numel()
+            last = top.nan_to_num(neginf=0.0)
+            log_sum[rows] = total.log() + last if shifted else total.log()
+            slope[rows] = slope_of(rows, log_sum[rows])
+            if statistics:
+                largest[rows] = top
+                mean_logit[rows] = torch.linalg.vecdot(pulled, here) * _inverse(total)
+            weight = slope[rows] * _inverse(total)
+            grad[rows] = pulled.mul_(weight[:, None])
+            for tile, shares, base in kept:
+                into = grads[tile.part]
+                if into is not None:
+                    scale = weight if base is None else weight * torch.exp(base - last)
+                    into[tile.inside].addmm_(shares.T, here * scale[:, None])
+        return grads
+
+    grads = _added(in_threads(work, anchors.device))
+    sums = Sums(log_sum, mean_logit, largest) if statistics else Sums(log_sum)
+    return sums, slope, grad, grads
 
 
-class _Contrast(torch.autograd.Function):
-    """Two passes over the tiles: log-sums forward, gradients backward."""
+def log_sums(
+    anchors: Float[Tensor, "n d"],
+    candidates: Candidates,
+    layout: Layout,
+    shifted: bool,
+    statistics: bool = False,
+) -> tuple[Sums, Sums | None]:
+    """The log of the sum of exponentials over candidates and, as the layout says, over anchors.
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        anchors: Tensor,
-        positives: Tensor,
-        candidates: Tensor,
-        temperature: Tensor,
-        excluded: Tensor | None,
-    ) -> Tensor:
-        a, p, c = (_computable(x) for x in (anchors, positives, candidates))
-        tau = temperature.to(a.dtype)
-        positive = (a * p).sum(dim=1)
-        log_sum = torch.full_like(positive, float("-inf"))
-        # Mixed precision may lower the encoder's products, never those of the logits.
-        with torch.autocast(a.device.type, enabled=False):
-            for rows, _, logits in _tiles(a, c, tau, excluded):
-                log_sum[rows] = torch.logaddexp(log_sum[rows], logits.logsumexp(dim=1))
-        margin = log_sum - positive / tau
-        ctx.save_for_backward(
-            anchors, positives, candidates, temperature, excluded, log_sum, positive
-        )
-        return softplus(margin, threshold=40.0)
+    Args:
+        anchors: ``(n, d)``.
+        candidates: m in all; the anchors themselves under a symmetric layout.
+        layout: which pairs count.
+        shifted: whether logits may be so large that their exponentials need a shift.
+        statistics: whether to take means and largest logits, too.
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # set by create_graph=True
-            raise RuntimeError(
-                "contrast has no second derivatives; use dense_contrast where create_graph=True is needed"
-            )
-        anchors, positives, candidates, temperature, excluded, log_sum, positive = ctx.saved_tensors
-        a, p, c = (_computable(x) for x in (anchors, positives, candidates))
-        tau = temperature.to(a.dtype)
-        # The share of the softmax that lies on the negatives, 1 - P(positive): the strength of the pull.
-        pull = torch.sigmoid(log_sum - positive / tau) * grad / tau
-        grad_a = -pull[:, None] * p
-        grad_p = -pull[:, None] * a
-        grad_c = torch.zeros_like(c)
-        mean_similarity = torch.zeros_like(positive)
-        # An anchor without negatives has log-sum -inf; 0 in its place keeps exp(-inf - 0) = 0.
-        finite_log_sum = torch.where(log_sum.isinf(), torch.zeros_like(log_sum), log_sum)
-        with torch.autocast(a.device.type, enabled=False):
-            for rows, columns, logits in _tiles(a, c, tau, excluded):
-                shares = torch.exp(logits - finite_log_sum[rows, None])
-                # An excluded logit is -inf, its share 0: their product must count as 0, not as nan.
-                mean_similarity[rows] += (shares * logits.clamp_min_(_LOWEST)).sum(dim=1) * tau
-                shares *= pull[rows, None]
-                grad_a[rows] += shares @ c[columns]
-                grad_c[columns] += shares.T @ a[rows]
-        grad_tau = (pull * (positive - mean_similarity)).sum() / tau
-        return (
-            grad_a.to(anchors.dtype),
-            grad_p.to(positives.dtype),
-            grad_c.to(candidates.dtype),
-            grad_tau.to(temperature.dtype),
-            None,
-        )
+    Returns:
+        Sums for each anchor, and for each candidate under ``"both"``.
+    """
+    n, m = len(anchors), len(candidates)
+    both = layout.sums == "both"
+
+    def work(worker: int, workers: int) -> tuple[Sums, Sums | None]:
+        by_row = _Running(anchors, n, statistics)
+        by_column = _Running(anchors, m, statistics) if both else None
+        for rows, tile, logits in tiles_of_logits(anchors, candidates, layout, worker, workers):
+            other = by_row if _mirrored(layout, rows, tile) else by_column
+            if shifted:
+                by_row.add_shifted(rows, logits, dim=1)
+                if other is not None:
+                    other.add_shifted(tile.columns, logits, dim=0)
+            else:
+                shares = logits.exp() if statistics else logits.exp_()
+                by_row.add(rows, shares, logits, dim=1)
+                if other is not None:
+                    other.add(tile.columns, shares, logits, dim=0)
+        return by_row.sums(), None if by_column is None else by_column.sums()
+
+    found = in_threads(work, anchors.device)
+    columns = [column for _, column in found if column is not None]
+    return merge([rows for rows, _ in found]), merge(columns) if columns else None
 
 
+def gradients(
+    anchors: Float[Tensor, "n d"],
+    candidates: Candidates,
+    layout: Layout,
+    shifted: bool,
+    rows_at: tuple[Float[Tensor, " n"], Float[Tensor, " n"]],
+    columns_at: tuple[Float[Tensor, " m"], Float[Tensor, " m"]] | None,
+    wanted: tuple[bool, ...],
+) -> tuple[Float[Tensor, "n d"], list[Tensor | None]]:
+    """The gradients, given the log-sums and the slopes of the loss in them.
+
+    Args:
+        anchors: ``(n, d)``.
+        candidates: m in all.
+        layout: which pairs count.
+        shifted: as it was for ``log_sums``.
+        rows_at: log-sums of the anchors, and slopes.
+        columns_at: log-sums of the candidates, and slopes, under ``"both"``.
+        wanted: which parts of the candidates need a gradient; under ``"symmetric"`` the anchors get all
+            of it.
+
+    Returns:
+        The gradient of the anchors and those of the parts.
+    """
+    symmetric = layout.sums == "symmetric"
+    if columns_at is None and symmetric:
+        columns_at = rows_at
+    row_weight = torch.exp(-rows_at[0].nan_to_num(neginf=0.0)) * rows_at[1]
+    column_weight = (
+        None
+        if columns_at is None
+        else torch.exp(-columns_at[0].nan_to_num(neginf=0.0)) * columns_at[1]
+    )
+
+    # Each thread has rows of its own, unless mirrored tiles add to those of others.
+    shared = None if symmetric else torch.zeros_like(anchors)
+
+    def work(worker: int, workers: int) -> list[Tensor | None]:
+        grad = torch.zeros_like(anchors) if shared is None else shared
+        grads = _zeros(candidates, anchors, wanted)
+        for rows, tile, logits in tiles_of_logits(anchors, candidates, layout, worker, workers):
+            mirrored = _mirrored(layout, rows, tile)
+            if shifted:
+                _weigh_shifted(logits, rows, tile.columns, rows_at, columns_at)
+            else:
+                weight = row_weight[rows, None]
+                if column_weight is not None:
+                    weight = weight + column_weight[tile.columns]
+                logits.exp_().mul_(weight)
+            grad[rows].addmm_(logits, tile.vectors)
+            into = grads[tile.part]
+            if mirrored:
+                grad[tile.columns].addmm_(logits.T, anchors[rows])
+            elif into is not None:
+                into[tile.inside].addmm_(logits.T, anchors[rows])
+        return [grad if shared is None else None, *grads]
+
+    grad, *grads = _added(in_threads(work, anchors.device))
+    result = grad if shared is None else shared
+    assert result is not None
+    return result, grads
+
+
+class _Running:
+    """Sums that grow tile by tile."""
+
+    def __init__(self, like: Tensor, size: int, statistics: bool) -> None:
+        self.base = like.new_full((size,), float("-inf"))
+        self.total = like.new_zeros(size)
+        self.weighted = like.new_zeros(size) if statistics else None
+        self.largest = like.new_full((size,), float("-inf")) if statistics else None
+        self.shifted = False
+
+    def add(self, index: slice, shares: Tensor, logits: Tensor, dim: int) -> None:
+        """Add a tile whose exponentials are at hand."""
+        self.total[index] += shares.sum(dim)
+        if self.weighted is not None and self.largest is not None:
+            self.largest[index] = torch.maximum(self.largest[index], logits.amax(dim))
+            self.weighted[index] += (shares * logits.clamp_min(_LOWEST)).sum(dim)
+
+    def add_shifted(self, index: slice, logits: Tensor, dim: int) -> None:
+        """Add a tile, its exponentials taken relative to the largest logit so far."""
+        self.shifted = True
+        before = self.base[index]
+        top = torch.maximum(before, logits.amax(dim))
+        base = top.nan_to_num(neginf=0.0)
+        shrink = torch.exp(before - base)
+        shares = torch.exp(logits - base.unsqueeze(dim))
+        self.base[index] = top
+        self.total[index] = self.total[index] * shrink + shares.sum(dim)
+        if self.weighted is not None and self.largest is not None:
+            self.largest[index] = top
+            weighted = (shares * logits.clamp_min(_LOWEST)).sum(dim)
+            self.weighted[index] = self.weighted[index] * shrink + weighted
+
+    def sums(self) -> Sums:
+        """What has come together."""
+        base = self.base.nan_to_num(neginf=0.0) if self.shifted else 0.0
+        mean = None if self.weighted is None else self.weighted * _inverse(self.total)
+        return Sums(self.total.log() + base, mean, self.largest)
+
+
+# An excluded logit is -inf and its share 0; their product must count as 0, not as nan.
 _LOWEST = torch.finfo(torch.float32).min
 
 
-def _computable(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+def _inverse(total: Tensor) -> Tensor:
+    """1/x, and 1 where there is nothing to divide by."""
+    return 1 / total.where(total > 0, torch.ones_like(total))
 
 
-def _tiles(
-    anchors: Tensor, candidates: Tensor, tau: Tensor, excluded: Tensor | None
-) -> Iterator[tuple[slice, slice, Tensor]]:
-    """The matrix of logits, tile by tile, with excluded entries at -inf."""
-    n, m = len(anchors), len(candidates)
-    width = min(m, COLUMNS)
-    height = max(1, min(n, TILE // width))
-    for top in range(0, n, height):
-        rows = slice(top, min(top + height, n))
-        for left in range(0, m, width):
-            columns = slice(left, min(left + width, m))
-            logits = (anchors[rows] @ candidates[columns].T).div_(tau)
-            if excluded is not None:
-                _exclude(logits, excluded[rows] - left)
-            yield rows, columns, logits
+def _weigh_shifted(
+    logits: Tensor,
+    rows: slice,
+    columns: slice,
+    rows_at: tuple[Tensor, Tensor],
+    columns_at: tuple[Tensor, Tensor] | None,
+) -> None:
+    """From logits to the slopes of the loss in them, where exponentials alone would overflow."""
+    log_sum, slope = rows_at
+    by_row = torch.exp(logits - log_sum[rows, None].nan_to_num(neginf=0.0)) * slope[rows, None]
+    if columns_at is not None:
+        log_sum, slope = columns_at
+        logits -= log_sum[columns].nan_to_num(neginf=0.0)
+        logits.exp_().mul_(slope[columns]).add_(by_row)
+    else:
+        logits.copy_(by_row)
 
 
-def _exclude(logits: Tensor, excluded: Tensor) -> None:
-    inside = (excluded >= 0) & (excluded < logits.shape[1])
-    row, entry = inside.nonzero(as_tuple=True)
-    logits[row, excluded[row, entry]] = float("-inf")
+def _mirrored(layout: Layout, rows: slice, tile: Tile) -> bool:
+    return layout.sums == "symmetric" and rows.start != tile.columns.start
+
+
+def _blocks(n: int, height: int, worker: int, workers: int) -> Iterator[slice]:
+    """The blocks of rows that are one worker's."""
+    height = min(height, -(-n // workers))
+    for top in range(worker * height, n, workers * height):
+        yield slice(top, min(top + height, n))
+
+
+def tiles_of_logits(
+    anchors: Tensor, candidates: Candidates, layout: Layout, worker: int, workers: int
+) -> Iterator[tuple[slice, Tile, Tensor]]:
+    """One worker's tiles of logits; of a symmetric matrix those on and above the diagonal."""
+    buffer = anchors.new_empty(WIDTH * WIDTH)
+    if layout.sums == "symmetric":
+        squares = [
+            slice(top, min(top + WIDTH, len(anchors))) for top in range(0, len(anchors), WIDTH)
+        ]
+        pairs = [(r, Tile(0, c, c, anchors[c])) for i, r in enumerate(squares) for c in squares[i:]]
+        mine: Iterator[tuple[slice, Tile]] = iter(pairs[worker::workers])
+    else:
+        mine = (
+            (rows, tile)
+            for rows in _blocks(len(anchors), HEIGHT, worker, workers)
+            for tile in candidates.tiles(WIDTH, anchors.dtype)
+        )
+    for rows, tile in mine:
+        height, width = rows.stop - rows.start, len(tile.vectors)
+        logits = buffer[: height * width].view(height, width)
+        torch.mm(anchors[rows], tile.vectors.T, out=logits)
+        layout.leave_out(logits, rows, tile.columns)
+        yield rows, tile, logits
+
+
+def _zeros(candidates: Candidates, like: Tensor, wanted: tuple[bool, ...]) -> list[Tensor | None]:
+    return [
+        torch.zeros_like(part, dtype=like.dtype) if w else None
+        for part, w in zip(candidates.parts, wanted, strict=True)
+    ]
+
+
+def _added(parts: list[list[Tensor | None]]) -> list[Tensor | None]:
+    """Sum what the workers have, in their order, into the first one's."""
+    first, *others = parts
+    for other in others:
+        for mine, theirs in zip(first, other, strict=True):
+            if mine is not None and theirs is not None:
+                mine += theirs
+    return first

@@ -1,6 +1,27 @@
 """What do I train with? Contrastive losses, as functions and as thin modules over them."""
 
 from temperance.losses import functional
-from temperance.losses.modules import InfoNCE, NTXent
+from temperance.losses.modules import (
+    DCL,
+    CLIPLoss,
+    HardContrastive,
+    InfoNCE,
+    NTXent,
+    SigmoidLoss,
+    SimpleContrastive,
+    SupCon,
+)
+from temperance.losses.statistics import LossStatistics
 
-__all__ = ["InfoNCE", "NTXent", "functional"]
+__all__ = [
+    "DCL",
+    "CLIPLoss",
+    "HardContrastive",
+    "InfoNCE",
+    "LossStatistics",
+    "NTXent",
+    "SigmoidLoss",
+    "SimpleContrastive",
+    "SupCon",
+    "functional",
+]

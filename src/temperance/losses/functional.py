@@ -1,18 +1,55 @@
-"""Contrastive losses as functions of embeddings and a temperature."""
+"""Contrastive losses as functions of embeddings and a temperature.
 
-import math
-from typing import Literal
+All of them hold no matrix of all similarities, take a temperature that is a number, a tensor that
+receives its gradient, or (where anchors stand alone) one for each anchor, and raise ``InputError`` on
+shapes that do not fit, a τ that is not positive and finite, and vectors that cannot be compared: nan,
+infinity, or, under cosine similarity, zero.
+
+Options they share:
+
+- ``similarity``: ``"cosine"``, ``"dot"``, ``"euclidean"`` (minus the squared distance), or, for InfoNCE,
+  NT-Xent, CLIP and DCL, any callable from ``(h, d)`` and ``(w, d)`` to ``(h, w)``, which is asked tile
+  by tile.
+- ``reduction``: ``"mean"`` or ``"sum"`` over anchors, or ``"none"``. ``weights``: one for each anchor;
+  the mean is then the weighted one, Σ w L / Σ w.
+- ``statistics``: return ``(loss, LossStatistics)``, from the same pass.
+- ``backend``: ``"auto"``, ``"tiled"``, or ``"dense"``, which holds the matrix and has second derivatives.
+"""
+
+from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import softplus
 
-from temperance.contrast import contrast
+from temperance.contrast import (
+    COUNT,
+    LINEAR,
+    SOFTPLUS,
+    Backend,
+    Layout,
+    contrast,
+    floors,
+    pair_sums,
+)
 from temperance.errors import InputError
-
-Reduction = Literal["mean", "sum", "none"]
-Similarity = Literal["cosine", "dot"]
+from temperance.losses.compare import Loss, Options, compare
+from temperance.losses.inputs import (
+    Logits,
+    Reduction,
+    Similarity,
+    Temperature,
+    anchor_weights,
+    check_pair,
+    check_vectors,
+    check_width,
+    checked_temperature,
+    logits,
+    named,
+    positions,
+    symmetric_logits,
+)
 
 
 def info_nce(
@@ -20,35 +57,45 @@ def info_nce(
     keys: Float[Tensor, "n d"],
     negatives: Float[Tensor, "k d"] | None = None,
     *,
-    temperature: float | Float[Tensor, ""] = 0.07,
+    temperature: Temperature = 0.07,
     in_batch: bool | None = None,
+    labels: Int[Tensor, " n"] | None = None,
+    classes: Int[Tensor, " n"] | None = None,
+    weights: Float[Tensor, " n"] | None = None,
     similarity: Similarity = "cosine",
     reduction: Reduction = "mean",
-) -> Float[Tensor, "..."]:
+    statistics: bool = False,
+    backend: Backend = "auto",
+) -> Loss:
     r"""InfoNCE: tell the positive key of each query from all other keys.
 
     .. math:: L_i = -\log \frac{e^{s(q_i, k_i)/\tau}}{e^{s(q_i, k_i)/\tau} + \sum_{j} e^{s(q_i, c_j)/\tau}}
 
     Without ``negatives`` the candidates :math:`c_j` are the other keys of the batch (van den Oord et al.
     2018, arXiv 1807.03748). With ``negatives`` (a queue) they are those alone, the form of MoCo
-    (He et al. 2020, arXiv 1911.05722); ``in_batch=True`` adds the batch to them.
+    (He et al. 2020, arXiv 1911.05722); ``in_batch=True`` adds the batch to them. With ``labels`` each
+    query has several positives P(i), the keys of its class, and the loss is that of SupCon with the sum
+    outside, :math:`L_i = -\frac{1}{|P|} \sum_{p \in P} \log(e^{s_p/\tau} / \sum_{a} e^{s_a/\tau})`.
 
     Args:
         queries: ``(n, d)``.
         keys: ``(n, d)``; row i is the positive of query i.
-        negatives: ``(k, d)`` further keys, shared by all queries.
-        temperature: τ > 0. A scalar tensor receives its gradient.
+        negatives: ``(k, d)`` further keys, shared by all queries. Where they need no gradient they are read
+            where they lie, and never copied.
+        temperature: τ > 0; a scalar, or ``(n,)``.
         in_batch: whether the other keys of the batch are negatives; unless told, only where there are no
             ``negatives``.
-        similarity: ``"cosine"`` (vectors are normalised here) or ``"dot"`` (taken as they are).
-        reduction: ``"mean"`` or ``"sum"`` over queries, or ``"none"``.
+        labels: ``(n,)`` classes of the pairs, whose keys are then all positives.
+        classes: ``(n,)`` classes of the pairs that the loss knows nothing of; the statistics say what
+            share of the push falls on negatives of the query's own class.
+        weights: ``(n,)``, each ≥ 0.
+        similarity: see above.
+        reduction: see above.
+        statistics: see above.
+        backend: see above.
 
     Returns:
         A scalar in nats, or ``(n,)`` with ``reduction="none"``; float32 for half-precision inputs.
-
-    Raises:
-        InputError: on shapes that do not fit, τ that is not positive and finite, vectors with nan or
-            infinity, a zero vector under cosine similarity, or no candidate at all.
 
     Example:
         >>> import torch
@@ -58,39 +105,47 @@ def info_nce(
         >>> queue = torch.eye(4)[1:3]
         >>> info_nce(q[:1], k[:1], queue, temperature=0.5)
         tensor(0.2395)
+        >>> loss, told = info_nce(q, k, temperature=0.5, statistics=True)
+        >>> told.effective_negatives
+        tensor([3., 3., 3., 3.])
     """
-    _check_pair("queries", queries, "keys", keys)
-    tau = _temperature(temperature, queries)
-    q = _vectors("queries", queries, similarity)
-    k = _vectors("keys", keys, similarity)
-    own = None
-    if negatives is None or in_batch:
-        candidates = k
-        own = torch.arange(len(k), device=k.device)[:, None]
-    if negatives is not None:
-        if negatives.ndim != 2 or negatives.shape[1] != queries.shape[1]:
-            raise InputError(
-                f"negatives have shape {tuple(negatives.shape)}; give (k, {queries.shape[1]}), as wide as "
-                "the queries"
-            )
-        extra = _vectors("negatives", negatives, similarity)
-        candidates = torch.cat([k, extra]) if in_batch else extra
-    elif in_batch is False:
-        raise InputError("in_batch=False leaves no candidates; give negatives too")
-    return _reduce(contrast(q, k, candidates, tau, own), reduction)
+    check_pair("queries", queries, "keys", keys)
+    candidates, positives = _candidates(queries, keys, negatives, in_batch)
+    own = torch.arange(len(keys), device=keys.device) if positives is None else None
+    options = Options(temperature, similarity, reduction, weights, statistics, backend)
+    if labels is None:
+        known = None if classes is None else _padded(classes, candidates)
+        layout = Layout(own=own)
+        anchors = {"queries": queries}
+        return compare(anchors, candidates, layout, options, positives=positives, classes=known)
+    if positives is not None:
+        raise InputError("labels tell several positives in the batch; give in_batch=True, too")
+    _check_labels("labels", labels, len(queries))
+
+    def target(space: Logits) -> Tensor:
+        theirs = positions(named(similarity), "keys", keys, backend)
+        return (space.anchors * _class_means(theirs, labels)).sum(dim=1)
+
+    return compare(
+        {"queries": queries}, candidates, Layout(), options, target=target, target_in_sum=False
+    )
 
 
 def nt_xent(
     view_a: Float[Tensor, "n d"],
     view_b: Float[Tensor, "n d"],
     *,
-    temperature: float | Float[Tensor, ""] = 0.1,
+    temperature: Temperature = 0.1,
+    classes: Int[Tensor, " n"] | None = None,
+    weights: Float[Tensor, " m"] | None = None,
     similarity: Similarity = "cosine",
     reduction: Reduction = "mean",
-) -> Float[Tensor, "..."]:
+    statistics: bool = False,
+    backend: Backend = "auto",
+) -> Loss:
     r"""NT-Xent, the loss of SimCLR: every view of the batch is an anchor.
 
-    With z the 2n rows of both views and j(i) the other view of row i,
+    With z the m = 2n rows of both views and j(i) the other view of row i,
 
     .. math:: L_i = -\log \frac{e^{s(z_i, z_{j(i)})/\tau}}{\sum_{k \neq i} e^{s(z_i, z_k)/\tau}}
 
@@ -99,83 +154,417 @@ def nt_xent(
     Args:
         view_a: ``(n, d)``, one view of each instance.
         view_b: ``(n, d)``, the other view, in the same order.
-        temperature: τ > 0. A scalar tensor receives its gradient.
-        similarity: ``"cosine"`` (vectors are normalised here) or ``"dot"`` (taken as they are).
-        reduction: ``"mean"`` or ``"sum"`` over the 2n anchors, or ``"none"``.
+        temperature: τ > 0; a scalar, or ``(2n,)``.
+        classes: ``(n,)`` classes of the instances, for the statistics alone: what share of the push falls on
+            negatives of the anchor's own class.
+        weights: ``(2n,)``, each ≥ 0.
+        similarity: see above.
+        reduction: see above.
+        statistics: see above.
+        backend: see above.
 
     Returns:
         A scalar in nats, or ``(2n,)`` (all of ``view_a``, then all of ``view_b``) with
         ``reduction="none"``; float32 for half-precision inputs.
-
-    Raises:
-        InputError: as ``info_nce``.
 
     Example:
         >>> import torch
         >>> nt_xent(torch.eye(4), torch.eye(4), temperature=0.5)
         tensor(0.5944)
     """
-    _check_pair("view_a", view_a, "view_b", view_b)
-    tau = _temperature(temperature, view_a)
-    z = torch.cat([_vectors("view_a", view_a, similarity), _vectors("view_b", view_b, similarity)])
+    options = Options(temperature, similarity, reduction, weights, statistics, backend)
+    return _two_views(view_a, view_b, classes, options, target_in_sum=True)
+
+
+def decoupled(
+    view_a: Float[Tensor, "n d"],
+    view_b: Float[Tensor, "n d"],
+    *,
+    temperature: Temperature = 0.1,
+    classes: Int[Tensor, " n"] | None = None,
+    weights: Float[Tensor, " m"] | None = None,
+    similarity: Similarity = "cosine",
+    reduction: Reduction = "mean",
+    statistics: bool = False,
+    backend: Backend = "auto",
+) -> Loss:
+    r"""Decoupled contrastive loss: NT-Xent without the positive in the denominator.
+
+    .. math:: L_i = -s(z_i, z_{j(i)})/\tau + \log \sum_{k \neq i, j(i)} e^{s(z_i, z_k)/\tau}
+
+    so that the pull on a positive does not fade as it comes near (Yeh et al. 2022, arXiv 2110.06848). It
+    may be negative.
+
+    Args and returns are those of ``nt_xent``; at least two instances are needed.
+
+    Example:
+        >>> import torch
+        >>> decoupled(torch.eye(4), torch.eye(4), temperature=0.5)
+        tensor(-0.2082)
+    """
+    if len(view_a) == 1:
+        raise InputError("view_a has one row, and so no negatives; give at least two instances")
+    options = Options(temperature, similarity, reduction, weights, statistics, backend)
+    return _two_views(view_a, view_b, classes, options, target_in_sum=False)
+
+
+def clip(
+    image: Float[Tensor, "n d"],
+    text: Float[Tensor, "n d"],
+    *,
+    temperature: float | Float[Tensor, ""] = 0.07,
+    weights: Float[Tensor, " n"] | None = None,
+    similarity: Similarity = "cosine",
+    reduction: Reduction = "mean",
+    statistics: bool = False,
+    backend: Backend = "auto",
+) -> Loss:
+    r"""The symmetric loss of CLIP: each image among all texts, and each text among all images.
+
+    .. math:: L_i = -\tfrac12 \log \frac{e^{s_{ii}/\tau}}{\sum_k e^{s_{ik}/\tau}}
+                    -\tfrac12 \log \frac{e^{s_{ii}/\tau}}{\sum_k e^{s_{ki}/\tau}}
+
+    Radford et al. 2021, arXiv 2103.00020. CLIP's logit scale is 1/τ.
+
+    Args:
+        image: ``(n, d)``.
+        text: ``(n, d)``; row i belongs to image i.
+        temperature: τ > 0, a scalar.
+        weights: ``(n,)``, one for each pair, each ≥ 0.
+        similarity: see above.
+        reduction: over pairs; see above.
+        statistics: see above; anchors are the images and then the texts.
+        backend: see above.
+
+    Returns:
+        A scalar in nats, or ``(n,)`` with ``reduction="none"``; float32 for half-precision inputs.
+
+    Example:
+        >>> import torch
+        >>> clip(torch.eye(4), torch.eye(4), temperature=0.5)
+        tensor(0.3408)
+    """
+    check_pair("image", image, "text", text)
+    if isinstance(temperature, Tensor) and temperature.ndim:
+        raise InputError(
+            f"temperature has shape {tuple(temperature.shape)}; give one number: images and texts share it"
+        )
+    options = Options(temperature, similarity, reduction, weights, statistics, backend)
+    own = torch.arange(len(text), device=text.device)
+    return compare({"image": image}, {"text": text}, Layout("both", own=own), options)
+
+
+def sup_con(
+    embeddings: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    *,
+    temperature: Temperature = 0.1,
+    inside: bool = False,
+    weights: Float[Tensor, " n"] | None = None,
+    similarity: Similarity = "cosine",
+    reduction: Reduction = "mean",
+    backend: Backend = "auto",
+) -> Float[Tensor, "..."]:
+    r"""SupCon: all others of the anchor's class are positives.
+
+    With P the other rows of the anchor's class and all other rows in the denominator,
+
+    .. math:: L^{out}_i = -\frac{1}{|P|} \sum_{p \in P} \log
+                          \frac{e^{s_p/\tau}}{\sum_{a \neq i} e^{s_a/\tau}}, \qquad
+              L^{in}_i = -\log \Big( \frac{1}{|P|} \sum_{p \in P}
+                          \frac{e^{s_p/\tau}}{\sum_{a \neq i} e^{s_a/\tau}} \Big)
+
+    (Khosla et al. 2020, arXiv 2004.11362, who recommend the sum outside). Anchors that are alone in
+    their class have no positive: their loss is 0, and the mean leaves them out.
+
+    Args:
+        embeddings: ``(n, d)``, of all views, one below the other.
+        labels: ``(n,)`` class of each row.
+        temperature: τ > 0; a scalar, or ``(n,)``.
+        inside: whether the sum over positives stands inside the logarithm.
+        weights: ``(n,)``, each ≥ 0.
+        similarity: ``"cosine"``, ``"dot"`` or ``"euclidean"``.
+        reduction: see above.
+        backend: see above.
+
+    Returns:
+        A scalar in nats, or ``(n,)`` with ``reduction="none"``; float32 for half-precision inputs.
+
+    Raises:
+        InputError: if no class has two members.
+
+    Example:
+        >>> import torch
+        >>> z = torch.eye(4)[[0, 0, 1, 1]]
+        >>> sup_con(z, torch.tensor([0, 0, 1, 1]), temperature=0.5)
+        tensor(0.2395)
+    """
+    check_vectors("embeddings", embeddings)
+    _check_labels("labels", labels, len(embeddings))
+    n = len(embeddings)
+    tau = checked_temperature(temperature, embeddings, n)
+    space = symmetric_logits(named(similarity), tau, {"embeddings": embeddings}, backend)
+    groups, members = torch.unique(labels, return_inverse=True, return_counts=True)[1:]
+    others = members[groups] - 1
+    alone = others == 0
+    if bool(alone.all()):
+        raise InputError("no class has two members, so no row has a positive; give larger batches")
+    given = tau.new_ones(n) if weights is None else weights
+    factors = anchor_weights(reduction, given * ~alone, n, tau)
+    whole = Layout("rows" if space.candidates else "symmetric", itself=True)
+
+    def sums(layout: Layout, target: Tensor, weights: Tensor | None, in_sum: bool) -> Tensor:
+        return contrast(
+            space.anchors,
+            space.candidates,
+            target,
+            layout,
+            weights=weights,
+            target_in_sum=in_sum,
+            scales=space.scales,
+            bound=space.bound,
+            backend=backend,
+        )[0]
+
+    if not inside:
+        rows = space.positions(0)
+        mean = (_class_sums(rows, groups) - rows) / others.clamp_min(1)[:, None]
+        target = (space.anchors * mean).sum(dim=1)
+        loss = sums(whole, target, factors, False)
+        return loss if factors is not None else loss.masked_fill(alone, 0.0) * given
+    same = replace(whole, anchor_class=groups, candidate_class=groups, same_class=True)
+    target = sums(same, tau.new_zeros(n), None, False).masked_fill(alone, 0.0)
+    losses = sums(replace(same, same_class=False), target, None, True)
+    losses = (losses + others.clamp_min(1).log()).masked_fill(alone, 0.0)
+    return losses * given if factors is None else torch.dot(losses, factors)
+
+
+def hard_contrastive(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "n d"],
+    negatives: Float[Tensor, "k d"] | None = None,
+    *,
+    temperature: Temperature = 0.3,
+    share: float = 0.08,
+    in_batch: bool | None = None,
+    weights: Float[Tensor, " n"] | None = None,
+    similarity: Similarity = "cosine",
+    reduction: Reduction = "mean",
+    statistics: bool = False,
+    backend: Backend = "auto",
+) -> Loss:
+    r"""Hard contrastive loss: InfoNCE over each query's hardest negatives alone.
+
+    .. math:: L_i = -\log \frac{e^{s_{ii}/\tau}}
+                              {e^{s_{ii}/\tau} + \sum_{s_{ik} \geq s^{(i)}_\alpha} e^{s_{ik}/\tau}}
+
+    where :math:`s^{(i)}_\alpha` is the upper α-quantile of the query's negatives (Wang & Liu, CVPR 2021,
+    arXiv 2012.09740). It keeps the attention to hard negatives where τ is high. Which negatives are hard
+    is found anew at each call, and no gradient flows through that choice.
+
+    Args:
+        queries: ``(n, d)``.
+        keys: ``(n, d)``; row i is the positive of query i.
+        negatives: ``(k, d)`` further keys; see ``info_nce``.
+        temperature: τ > 0; a scalar, or ``(n,)``.
+        share: α, the share of the negatives that are hard, in (0, 1]; the paper takes .0315 to .0819.
+        in_batch: see ``info_nce``.
+        weights: ``(n,)``, each ≥ 0.
+        similarity: ``"cosine"``, ``"dot"`` or ``"euclidean"``.
+        reduction: see above.
+        statistics: see above; they are of the hard negatives.
+        backend: see above.
+
+    Returns:
+        A scalar in nats, or ``(n,)`` with ``reduction="none"``; float32 for half-precision inputs.
+
+    Example:
+        >>> import torch
+        >>> q = torch.tensor([[1.0, 0.0]] * 3)
+        >>> k = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+        >>> hard_contrastive(q, k, temperature=0.5, share=0.5, reduction="none")
+        tensor([0.5130, 0.9130, 2.1269])
+    """
+    check_pair("queries", queries, "keys", keys)
+    named(similarity)
+    _check_share(share)
+    candidates, positives = _candidates(queries, keys, negatives, in_batch)
+    own = torch.arange(len(keys), device=keys.device) if positives is None else None
+    options = Options(temperature, similarity, reduction, weights, statistics, backend)
+    anchors = {"queries": queries}
+    return compare(anchors, candidates, Layout(own=own), options, positives=positives, share=share)
+
+
+def simple_contrastive(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "n d"],
+    negatives: Float[Tensor, "k d"] | None = None,
+    *,
+    weight: float | None = None,
+    hardest: float | None = None,
+    in_batch: bool | None = None,
+    similarity: Similarity = "cosine",
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "..."]:
+    r"""Simple loss: pull the positive, push all negatives alike.
+
+    .. math:: L_i = -s_{ii} + \lambda \sum_k s_{ik}
+
+    the limit of InfoNCE as τ → ∞ (Wang & Liu, CVPR 2021, arXiv 2012.09740). With ``hardest`` the sum is
+    over each query's hardest negatives alone (HardSimple), as in ``hard_contrastive``.
+
+    Args:
+        queries: ``(n, d)``.
+        keys: ``(n, d)``; row i is the positive of query i.
+        negatives: ``(k, d)`` further keys; see ``info_nce``.
+        weight: λ ≥ 0; unless told, one over the number of negatives in the sum.
+        hardest: α, the share of the negatives that are summed, in (0, 1]; None for all.
+        in_batch: see ``info_nce``.
+        similarity: ``"cosine"``, ``"dot"`` or ``"euclidean"``.
+        reduction: see above.
+
+    Returns:
+        A scalar, or ``(n,)`` with ``reduction="none"``; float32 for half-precision inputs.
+
+    Example:
+        >>> import torch
+        >>> simple_contrastive(torch.eye(4), torch.eye(4))
+        tensor(-1.)
+    """
+    check_pair("queries", queries, "keys", keys)
+    candidates, positives = _candidates(queries, keys, negatives, in_batch)
+    n = len(queries)
+    tau = checked_temperature(1.0, queries, n)
+    space = logits(named(similarity), tau, {"queries": queries}, {})
+    theirs = torch.cat([positions(named(similarity), name, x) for name, x in candidates.items()])
+    layout = Layout(own=torch.arange(n, device=queries.device) if positives is None else None)
+    if hardest is not None:
+        _check_share(hardest)
+        layout = replace(layout, floor=floors(space.anchors, [theirs], [None], layout, hardest))
+    one = tau.new_zeros(())
+    pushed = pair_sums(space.anchors, theirs, one, layout, LINEAR)
+    if weight is None:
+        counts = pair_sums(space.anchors.detach(), theirs.detach(), one, layout, COUNT)
+        pushed = pushed / counts.clamp_min(1)
+    elif weight >= 0:
+        pushed = pushed * weight
+    else:
+        raise InputError(f"weight {weight:g} is negative; give a number of at least 0")
+    own = theirs[:n] if positives is None else positions(named(similarity), "keys", keys)
+    losses = pushed - (space.anchors * own).sum(dim=1)
+    factors = anchor_weights(reduction, None, n, tau)
+    return losses if factors is None else torch.dot(losses, factors)
+
+
+def sigmoid(
+    image: Float[Tensor, "n d"],
+    text: Float[Tensor, "n d"],
+    *,
+    temperature: float | Float[Tensor, ""] = 0.1,
+    bias: float | Float[Tensor, ""] = -10.0,
+    similarity: Similarity = "cosine",
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "..."]:
+    r"""The sigmoid loss of SigLIP: every pair is a yes-or-no question of its own.
+
+    .. math:: L_i = -\sum_j \log \sigma\big(z_{ij} (s_{ij}/\tau + b)\big),
+              \qquad z_{ij} = 1 \text{ if } i = j \text{, else } -1
+
+    Zhai et al. 2023, arXiv 2303.15343. No softmax ties the pairs together.
+
+    Args:
+        image: ``(n, d)``.
+        text: ``(n, d)``; row i belongs to image i.
+        temperature: τ > 0, a scalar; SigLIP begins at 0.1.
+        bias: b, which receives its gradient; SigLIP begins at -10.
+        similarity: ``"cosine"``, ``"dot"`` or ``"euclidean"``.
+        reduction: ``"mean"`` or ``"sum"`` over images, or ``"none"``.
+
+    Returns:
+        A scalar in nats, or ``(n,)`` with ``reduction="none"``; float32 for half-precision inputs.
+
+    Example:
+        >>> import torch
+        >>> sigmoid(torch.eye(2), torch.eye(2), temperature=1.0, bias=0.0)
+        tensor(1.0064)
+    """
+    check_pair("image", image, "text", text)
+    n = len(image)
+    tau = checked_temperature(temperature, image, 0)
+    b = torch.as_tensor(bias, dtype=tau.dtype, device=tau.device)
+    if b.ndim or not bool(torch.isfinite(b)):
+        raise InputError(f"bias {bias} is not one finite number; give one such as -10")
+    space = logits(named(similarity), tau, {"image": image}, {})
+    theirs = positions(named(similarity), "text", text)
+    own = torch.arange(n, device=image.device)
+    apart = pair_sums(space.anchors, theirs, b, Layout(own=own), SOFTPLUS)
+    together = softplus(-((space.anchors * theirs).sum(dim=1) + b), threshold=40.0)
+    factors = anchor_weights(reduction, None, n, tau)
+    losses = together + apart
+    return losses if factors is None else torch.dot(losses, factors)
+
+
+def _two_views(
+    view_a: Tensor, view_b: Tensor, classes: Tensor | None, options: Options, *, target_in_sum: bool
+) -> Loss:
+    check_pair("view_a", view_a, "view_b", view_b)
     n = len(view_a)
-    rows = torch.arange(2 * n, device=z.device)
-    other_view = rows.roll(n)
-    losses = contrast(z, z.roll(n, 0), z, tau, torch.stack([rows, other_view], dim=1))
-    return _reduce(losses, reduction)
+    own = torch.arange(2 * n, device=view_a.device).roll(n)
+    anchors = {"view_a": view_a, "view_b": view_b}
+    known = None
+    if classes is not None:
+        _check_labels("classes", classes, n)
+        known = (classes.repeat(2), classes.repeat(2))
+    layout = Layout("symmetric", own=own)
+    return compare(anchors, {}, layout, options, target_in_sum=target_in_sum, classes=known)
 
 
-def _check_pair(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
-    for name, x in ((name_a, a), (name_b, b)):
-        if x.ndim != 2 or 0 in x.shape:
-            raise InputError(f"{name} have shape {tuple(x.shape)}; give (n, d), one vector a row")
-        if not x.is_floating_point():
-            raise InputError(f"{name} are {x.dtype}; give floating-point vectors")
-    if a.shape != b.shape:
+def _candidates(
+    queries: Tensor, keys: Tensor, negatives: Tensor | None, in_batch: bool | None
+) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+    """Parts of the candidates, and the positives where they are not among them."""
+    if negatives is None:
+        if in_batch is False:
+            raise InputError("in_batch=False leaves no candidates; give negatives too")
+        return {"keys": keys}, None
+    check_width("negatives", negatives, queries)
+    if in_batch:
+        return {"keys": keys, "negatives": negatives}, None
+    return {"negatives": negatives}, {"keys": keys}
+
+
+def _padded(classes: Tensor, candidates: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Classes of anchors and of candidates; those of a queue are unknown, and like no other."""
+    _check_labels("classes", classes, len(classes))
+    unknown = classes.min() - 1
+    known = [
+        classes if name == "keys" else unknown.expand(len(x)) for name, x in candidates.items()
+    ]
+    return classes, torch.cat(known)
+
+
+def _check_labels(name: str, labels: Tensor, rows: int) -> None:
+    if labels.shape != (rows,) or labels.is_floating_point():
         raise InputError(
-            f"{name_b} have shape {tuple(b.shape)} and {name_a} {tuple(a.shape)}; "
-            "give one positive for each row"
+            f"{name} have shape {tuple(labels.shape)} and type {labels.dtype}; "
+            f"give one whole number for each of the {rows} rows"
         )
 
 
-def _vectors(name: str, x: Tensor, similarity: Similarity) -> Tensor:
-    """The rows as the similarity takes them; refuses rows on which it is not defined."""
-    x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-    norms = x.detach().norm(dim=1)
-    if not bool(torch.isfinite(norms).all()):
-        row = int((~torch.isfinite(norms)).nonzero()[0])
-        raise InputError(f"row {row} of {name} holds nan or infinity; look at what made it")
-    if similarity == "dot":
-        return x
-    if similarity != "cosine":
-        raise InputError(f"similarity {similarity!r} is unknown; give 'cosine' or 'dot'")
-    if not bool((norms > 0).all()):
-        row = int((norms == 0).nonzero()[0])
-        raise InputError(
-            f"row {row} of {name} is the zero vector, which has no cosine; leave it out"
-        )
-    return normalize(x, dim=1, eps=0.0)
+def _check_share(share: float) -> None:
+    if not 0 < share <= 1:
+        raise InputError(f"share {share:g} is not in (0, 1]; give one such as 0.08")
 
 
-def _temperature(temperature: float | Tensor, like: Tensor) -> Tensor:
-    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
-    tau = torch.as_tensor(temperature, dtype=dtype, device=like.device)
-    if tau.ndim != 0:
-        raise InputError(f"temperature has shape {tuple(tau.shape)}; give one number")
-    value = float(tau.detach())
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(
-            f"temperature {value:g} is not positive and finite; give a number such as 0.1"
-        )
-    return tau
+def _class_sums(rows: Tensor, members: Tensor) -> Tensor:
+    """For each row the sum over all rows of its class."""
+    sums = rows.new_zeros(int(members.max()) + 1, rows.shape[1]).index_add(0, members, rows)
+    each: Tensor = sums[members]
+    return each
 
 
-def _reduce(losses: Tensor, reduction: Reduction) -> Tensor:
-    match reduction:
-        case "mean":
-            return losses.mean()
-        case "sum":
-            return losses.sum()
-        case "none":
-            return losses
-    raise InputError(f"reduction {reduction!r} is unknown; give 'mean', 'sum' or 'none'")
+def _class_means(rows: Tensor, labels: Tensor) -> Tensor:
+    """For each row the mean over all rows of its class."""
+    members, counts = torch.unique(labels, return_inverse=True, return_counts=True)[1:]
+    means: Tensor = _class_sums(rows, members) / counts[members][:, None]
+    return means

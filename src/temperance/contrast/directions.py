@@ -1,0 +1,103 @@
+"""Vectors brought to one length, with a backward pass that keeps one number a row."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from temperance.errors import InputError
+
+# Rows that the backward pass takes at a time, so that it needs no second copy of the matrix.
+ROWS = 4096
+
+
+def directions(
+    scale: Float[Tensor, ""] | Float[Tensor, " m"], **parts: Float[Tensor, "_ d"]
+) -> Float[Tensor, "m d"]:
+    r"""Rows :math:`s\,x/\|x\|` of all parts in one matrix.
+
+    Args:
+        scale: s, one for all or one for each row of the result; receives its gradient.
+        parts: ``(n, d)`` each, by the names that a message would use. Half precision is brought to float32.
+
+    Raises:
+        InputError: if a row has no direction: it is zero, or holds nan or infinity.
+
+    Example:
+        >>> import torch
+        >>> directions(torch.tensor(2.0), keys=torch.tensor([[3.0, 4.0]]))
+        tensor([[1.2000, 1.6000]])
+    """
+    result: Tensor = _Directions.apply(tuple(parts), scale, *parts.values())
+    return result
+
+
+def differentiable_directions(
+    scale: Float[Tensor, ""] | Float[Tensor, " m"], **parts: Float[Tensor, "_ d"]
+) -> Float[Tensor, "m d"]:
+    """``directions`` by plain automatic differentiation: more memory, and second derivatives."""
+    inverse = torch.cat([inverse_norms(name, x) for name, x in parts.items()])
+    rows = torch.cat([x.to(inverse.dtype) for x in parts.values()])
+    return rows * (inverse * scale.to(inverse.dtype))[:, None]
+
+
+def inverse_norms(name: str, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """``1/‖x‖`` of each row.
+
+    Raises:
+        InputError: as ``directions``.
+    """
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    inverse: Tensor = 1 / torch.linalg.vector_norm(x, dim=1, dtype=dtype)
+    usable = torch.isfinite(inverse) & (inverse > 0)
+    if not bool(usable.all()):
+        row = int((~usable).nonzero()[0])
+        if bool(inverse[row].isinf()):
+            fault = "is the zero vector, which has no cosine; leave it out"
+        else:
+            fault = "holds nan or infinity; look at what made it"
+        raise InputError(f"row {row} of {name} {fault}")
+    return inverse
+
+
+class _Directions(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, names: tuple[str, ...], scale: Tensor, *parts: Tensor) -> Tensor:
+        inverse = torch.cat([inverse_norms(n, x) for n, x in zip(names, parts, strict=True)])
+        out = torch.cat([part.to(inverse.dtype) for part in parts])
+        out *= (inverse * scale.to(inverse.dtype))[:, None]
+        ctx.save_for_backward(scale, inverse, *parts)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # set by create_graph=True
+            raise RuntimeError(
+                "this loss has no second derivatives; use backend='dense' where create_graph=True is needed"
+            )
+        scale, inverse, *parts = ctx.saved_tensors
+        factor = scale.to(grad.dtype).expand(len(grad))
+        along = torch.empty_like(inverse)
+        results: list[Tensor | None] = []
+        start = 0
+        for part, wanted in zip(parts, ctx.needs_input_grad[2:], strict=True):
+            result = torch.empty_like(part) if wanted else None
+            for top in range(0, len(part), ROWS):
+                rows = slice(top, min(top + ROWS, len(part)))
+                here = slice(start + rows.start, start + rows.stop)
+                unit = part[rows].to(grad.dtype) * inverse[here, None]
+                along[here] = torch.linalg.vecdot(unit, grad[here])
+                if result is not None:
+                    across = torch.addcmul(grad[here], unit, along[here, None], value=-1)
+                    # Once more: a unit vector is one to seven digits only, and the part of the gradient
+                    # along it may be a hundred times the part across.
+                    left = torch.linalg.vecdot(unit, across)
+                    across.addcmul_(unit, left[:, None], value=-1)
+                    result[rows] = across.mul_((inverse[here] * factor[here])[:, None])
+            results.append(result)
+            start += len(part)
+        grad_scale = None
+        if ctx.needs_input_grad[1]:
+            grad_scale = (along if scale.ndim else along.sum()).to(scale.dtype)
+        return None, grad_scale, *results

@@ -1,0 +1,281 @@
+"""The one loss that all contrastive losses are made of, and its gradients."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from temperance.contrast import tiled
+from temperance.contrast.dense import NO_THRESHOLD, dense_contrast
+from temperance.contrast.layout import Candidates, Layout
+from temperance.contrast.tiled import Sums
+
+Backend = Literal["auto", "dense", "tiled"]
+# Where the whole matrix is this small, plain automatic differentiation is as fast.
+SMALL = 1 << 16
+# Rows that are gathered at a time, so that a loss keeps no second copy of its candidates.
+ROWS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What the same pass over the matrix tells; all without gradient.
+
+    Attributes:
+        target: ``(n,)`` logit of each anchor's positive.
+        rows: sums over the negatives of each anchor.
+        columns: the same for each candidate, where the loss sums both ways.
+    """
+
+    target: Float[Tensor, " n"]
+    rows: Sums
+    columns: Sums | None
+
+
+def contrast(
+    anchors: Float[Tensor, "n d"],
+    candidates: Sequence[Float[Tensor, "_ d"]],
+    target: Float[Tensor, " n"] | None,
+    layout: Layout,
+    *,
+    weights: Float[Tensor, " k"] | None = None,
+    target_in_sum: bool = True,
+    scales: Sequence[Float[Tensor, " _"] | None] | None = None,
+    bound: float = float("inf"),
+    statistics: bool = False,
+    backend: Backend = "auto",
+) -> tuple[Float[Tensor, "..."], Statistics | None]:
+    r"""Each anchor's positive against the sum over its negatives, and never the whole matrix.
+
+    With logits :math:`\ell_{ik} = a_i \cdot c_k` (a temperature has been multiplied into the vectors) and
+    :math:`t_i` the logit of the positive,
+
+    .. math:: L_i = \log\Big(e^{t_i} + \sum_k e^{\ell_{ik}}\Big) - t_i
+                  = \mathrm{softplus}\Big(\log \sum_k e^{\ell_{ik}} - t_i\Big)
+
+    or, without the positive in the denominator, :math:`L_i = \log \sum_k e^{\ell_{ik}} - t_i`. The
+    second form of the first line keeps its digits where the positive has nearly all of the softmax.
+
+    Args:
+        anchors: ``(n, d)``.
+        candidates: ``(m_p, d)`` in one or more parts; empty under a symmetric layout.
+        target: ``(n,)``, or None where the positive is the candidate that the layout calls the anchor's own.
+        layout: which candidates are negatives, and what is summed over.
+        weights: ``(n,)``, or ``(2n,)`` under ``"both"``: the result is then :math:`\sum_i w_i L_i`, and its
+            gradients are taken in the same pass. Without weights the result is every :math:`L_i`.
+        target_in_sum: whether the positive stands in the denominator.
+        scales: for each part of the candidates, ``(m_p,)`` numbers that multiply its rows as they are
+            used, or None; such a part gets no gradient.
+        bound: no logit is larger than this, in absolute value.
+        statistics: whether to return what else the pass tells.
+        backend: ``"dense"`` (the whole matrix), ``"tiled"``, or ``"auto"``.
+
+    Returns:
+        A scalar with weights, otherwise ``(n,)`` (``(2n,)`` under ``"both"``: anchors, then candidates),
+        and the statistics or None.
+
+    Raises:
+        RuntimeError: on double backward, which only ``"dense"`` supports.
+
+    Example:
+        >>> import torch
+        >>> a = torch.eye(2)
+        >>> contrast(a, [a], None, Layout(own=torch.arange(2)))[0]
+        tensor([0.3133, 0.3133])
+    """
+    given = tuple(candidates)
+    if layout.sums == "symmetric":
+        given = (anchors,)
+    pieces = Candidates(given, tuple(scales) if scales else (None,) * len(given))
+    if backend == "dense" or (backend == "auto" and len(anchors) * len(pieces) <= SMALL):
+        with torch.autocast(anchors.device.type, enabled=False):
+            losses, own, sides = dense_contrast(
+                anchors, pieces, target, layout, target_in_sum=target_in_sum
+            )
+        loss = losses if weights is None else torch.dot(losses, weights.to(losses.dtype))
+        if not statistics:
+            return loss, None
+        flat = [x for side in sides for x in _flat(_sums_of(side.detach()))]
+        return loss, _statistics(own.detach(), flat, layout)
+    shifted = bound > tiled.UNSHIFTED[anchors.dtype]
+    call = _Call(layout, pieces.scales, target_in_sum, target is None, shifted, statistics)
+    parts = () if layout.sums == "symmetric" else given
+    loss, own, *sums = _Contrast.apply(call, anchors, target, weights, *parts)
+    return loss, _statistics(own, sums, layout) if statistics else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """What does not change between the passes of one call."""
+
+    layout: Layout
+    scales: tuple[Tensor | None, ...]
+    target_in_sum: bool
+    target_is_own: bool
+    shifted: bool
+    statistics: bool
+
+    def head(self, log_sum: Tensor, target: Tensor) -> Tensor:
+        margin = log_sum - target
+        return softplus(margin, threshold=NO_THRESHOLD) if self.target_in_sum else margin
+
+    def slope(self, log_sum: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+        return torch.sigmoid(log_sum - target) * weights if self.target_in_sum else weights
+
+
+class _Contrast(torch.autograd.Function):
+    """With weights the gradients are taken forward; without them, when it is known what comes back."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        call: _Call,
+        anchors: Tensor,
+        target: Tensor | None,
+        weights: Tensor | None,
+        *parts: Tensor,
+    ) -> tuple[Tensor, ...]:
+        found = anchors.new_empty(len(anchors)) if target is None else target
+        if target is None:
+            _own_logits(call, anchors, parts, out=found)
+        wanted = (ctx.needs_input_grad[1], *ctx.needs_input_grad[4:])
+        ctx.call = call
+        if weights is not None and (any(wanted) or ctx.needs_input_grad[2]):
+            losses, sums, grads = _with_gradients(call, anchors, found, weights, parts, wanted[1:])
+            ctx.save_for_backward(losses, *grads)
+            ctx.taken = True
+        else:
+            losses, sums = _losses(call, anchors, found, parts)
+            ctx.save_for_backward(losses, anchors, target, weights, *parts)
+            ctx.taken = False
+        extra = (found.detach().clone(), *(x for s in sums if s for x in _flat(s)))
+        ctx.mark_non_differentiable(*extra)
+        result = losses if weights is None else torch.dot(losses, weights.to(losses.dtype))
+        return (result, *extra)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # set by create_graph=True
+            raise RuntimeError(
+                "this loss has no second derivatives; use backend='dense' where create_graph=True is needed"
+            )
+        losses, *saved = ctx.saved_tensors
+        grad_weights = grad * losses if ctx.needs_input_grad[3] else None
+        if ctx.taken:
+            grads = [None if x is None else x * grad for x in saved]
+            return None, grads[0], grads[1], grad_weights, *grads[2:]
+        anchors, target, weights = saved[:3]
+        parts = tuple(saved[3:])
+        if target is None:
+            target = anchors.new_empty(len(anchors))
+            _own_logits(ctx.call, anchors, parts, out=target)
+        slopes = grad if weights is None else grad * weights
+        wanted = tuple(ctx.needs_input_grad[4:])
+        grads = _with_gradients(ctx.call, anchors, target, slopes, parts, wanted)[2]
+        return None, grads[0], grads[1], grad_weights, *grads[2:]
+
+
+def _losses(
+    call: _Call, anchors: Tensor, target: Tensor, parts: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Sums, Sums | None]]:
+    pieces = Candidates(parts or (anchors,), call.scales)
+    rows, columns = tiled.log_sums(anchors, pieces, call.layout, call.shifted, call.statistics)
+    losses = call.head(rows.log_sum, target)
+    if columns is not None:
+        losses = torch.cat([losses, call.head(columns.log_sum, target)])
+    return losses, (rows, columns)
+
+
+def _with_gradients(
+    call: _Call,
+    anchors: Tensor,
+    target: Tensor,
+    weights: Tensor,
+    parts: tuple[Tensor, ...],
+    wanted: tuple[bool, ...],
+) -> tuple[Tensor, tuple[Sums, Sums | None], list[Tensor | None]]:
+    """Losses, sums, and the gradients of anchors, target and parts of ``Σ w L``."""
+    layout, n = call.layout, len(anchors)
+    weights = weights.to(anchors.dtype)
+    if layout.sums == "rows":
+        pieces = Candidates(parts, call.scales)
+        rows, slope, grad, grads = tiled.one_pass(
+            anchors,
+            pieces,
+            layout,
+            call.shifted,
+            lambda here, log_sum: call.slope(log_sum, target[here], weights[here]),
+            wanted,
+            call.statistics,
+        )
+        losses, columns = call.head(rows.log_sum, target), None
+    else:
+        pieces = Candidates(parts or (anchors,), call.scales)
+        losses, (rows, columns) = _losses(call, anchors, target, parts)
+        slope = call.slope(rows.log_sum, target, weights[:n])
+        at = None
+        if columns is not None:
+            at = columns.log_sum, call.slope(columns.log_sum, target, weights[n:])
+        grad, grads = tiled.gradients(
+            anchors, pieces, layout, call.shifted, (rows.log_sum, slope), at, wanted or (False,)
+        )
+        if at is not None:
+            slope = slope + at[1]
+    grad_target = None if call.target_is_own else -slope
+    if call.target_is_own:
+        _own_gradients(call, anchors, parts, slope, grad, grads)
+    return losses, (rows, columns), [grad, grad_target, *grads[: len(parts)]]
+
+
+def _own_logits(call: _Call, anchors: Tensor, parts: tuple[Tensor, ...], out: Tensor) -> None:
+    pieces = Candidates(parts or (anchors,), call.scales)
+    for rows, own in _own(call.layout, len(anchors)):
+        positives = pieces.first(own, anchors.dtype)
+        torch.linalg.vecdot(anchors[rows], positives, out=out[rows])
+
+
+def _own_gradients(
+    call: _Call,
+    anchors: Tensor,
+    parts: tuple[Tensor, ...],
+    slope: Tensor,
+    grad: Tensor,
+    grads: list[Tensor | None],
+) -> None:
+    """Add the pull of each anchor and its positive on each other."""
+    pieces = Candidates(parts or (anchors,), call.scales)
+    theirs = grads[0] if parts else grad
+    for rows, own in _own(call.layout, len(anchors)):
+        pull = -slope[rows, None]
+        if theirs is not None:
+            theirs.index_add_(0, own, anchors[rows] * pull)
+        grad[rows] += pieces.first(own, anchors.dtype).mul_(pull)
+
+
+def _own(layout: Layout, n: int) -> Iterator[tuple[slice, Tensor]]:
+    """Rows, and the candidates that are their positives."""
+    assert layout.own is not None
+    for top in range(0, n, ROWS):
+        rows = slice(top, min(top + ROWS, n))
+        yield rows, layout.own[rows]
+
+
+def _sums_of(logits: Tensor) -> Sums:
+    """The sums over the rows of a whole matrix."""
+    log_sum = logits.logsumexp(dim=1)
+    shares = torch.exp(logits - log_sum.nan_to_num(neginf=0.0)[:, None])
+    mean = (shares * logits.nan_to_num(neginf=0.0)).sum(dim=1)
+    return Sums(log_sum, mean, logits.amax(dim=1))
+
+
+def _flat(sums: Sums) -> list[Tensor]:
+    return [x for x in (sums.log_sum, sums.mean_logit, sums.largest) if x is not None]
+
+
+def _statistics(target: Tensor, flat: list[Tensor], layout: Layout) -> Statistics:
+    columns = Sums(*flat[3:]) if layout.sums == "both" else None
+    return Statistics(target, Sums(*flat[:3]), columns)

@@ -1,0 +1,61 @@
+"""The logit below which an anchor's candidates are not among its hardest."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from temperance.contrast.layout import Candidates, Layout
+from temperance.contrast.threads import in_threads
+
+# Numbers of a block of whole rows.
+BLOCK = 1 << 20
+# Products of the same vectors may differ in their last digits from tile to tile: none is left out for that.
+ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-14}
+
+
+@torch.no_grad()
+def floors(
+    anchors: Float[Tensor, "n d"],
+    candidates: Sequence[Float[Tensor, "_ d"]],
+    scales: Sequence[Float[Tensor, " _"] | None],
+    layout: Layout,
+    share: float,
+) -> Float[Tensor, " n"]:
+    """The smallest logit among the hardest ``share`` of each anchor's negatives; at least one is hard.
+
+    Args:
+        anchors: ``(n, d)``.
+        candidates: ``(m_p, d)`` in one or more parts.
+        scales: for each part, what its rows are multiplied by, or None.
+        layout: which of them are negatives.
+        share: in (0, 1].
+
+    Returns:
+        ``(n,)``; -inf where an anchor has no negatives.
+    """
+    pieces = Candidates(tuple(candidates), tuple(scales))
+    n, m = len(anchors), len(pieces)
+    height = max(1, min(256, BLOCK // max(1, m)))
+    found = anchors.new_empty(n)
+    slack = ROUNDING[anchors.dtype]
+
+    def work(worker: int, workers: int) -> None:
+        logits = anchors.new_empty(height, m)
+        for top in range(worker * height, n, workers * height):
+            rows = slice(top, min(top + height, n))
+            block = logits[: rows.stop - rows.start]
+            for tile in pieces.tiles(m, anchors.dtype):
+                block[:, tile.columns] = anchors[rows] @ tile.vectors.T
+            layout.leave_out(block, rows, slice(0, m))
+            negatives = (block > float("-inf")).sum(dim=1)
+            # A hair less than the product: 0.08 · 50 is 4, not the 5 that rounding up 4.000000001 gives.
+            wanted = (negatives * share - 1e-9).ceil().clamp_min(1).long()
+            ordered = block.topk(max(1, min(m, math.ceil(m * share))), dim=1).values
+            floor = ordered.gather(1, (wanted - 1).clamp_max(ordered.shape[1] - 1)[:, None])[:, 0]
+            found[rows] = floor - slack * floor.abs().nan_to_num(posinf=0.0)
+
+    in_threads(work, anchors.device)
+    return found

@@ -1,0 +1,112 @@
+"""Which pairs of anchor and candidate a loss compares, and what it sums over."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Sums = Literal["rows", "both", "symmetric"]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The shape of a loss, apart from its vectors.
+
+    Attributes:
+        sums: what is summed over. ``"rows"``: the candidates, for each anchor. ``"both"``: also the anchors,
+            for each candidate; there are as many, and anchor i and candidate i are each other's positive.
+            ``"symmetric"``: the anchors are their own candidates, and none is its own negative.
+        itself: whether anchor i and candidate i are one and the same, and so no negatives of each other;
+            it goes without saying under ``"symmetric"``.
+        own: ``(n,)`` which candidate is each anchor's positive and so no negative of it, or None where the
+            positive is not among the candidates. Under ``"symmetric"`` the positive of i's positive is i.
+        anchor_class: ``(n,)`` classes by which pairs are kept or left out, or None.
+        candidate_class: ``(m,)`` the same for candidates.
+        same_class: whether the pairs of one class are kept, or those of different ones.
+        floor: ``(n,)`` logits below which a candidate is left out, or None.
+    """
+
+    sums: Sums = "rows"
+    itself: bool = False
+    own: Int[Tensor, " n"] | None = None
+    anchor_class: Int[Tensor, " n"] | None = None
+    candidate_class: Int[Tensor, " m"] | None = None
+    same_class: bool = False
+    floor: Float[Tensor, " n"] | None = None
+
+    def leave_out(self, logits: Float[Tensor, "h w"], rows: slice, columns: slice) -> None:
+        """Set the entries of a tile of logits that do not count to -inf."""
+        if self.own is not None:
+            _strike(logits, self.own[rows] - columns.start)
+        itself = self.itself or self.sums == "symmetric"
+        if itself and rows.start < columns.stop and columns.start < rows.stop:
+            logits.diagonal(rows.start - columns.start).fill_(float("-inf"))
+        if self.anchor_class is not None and self.candidate_class is not None:
+            same = self.anchor_class[rows, None] == self.candidate_class[columns]
+            logits.masked_fill_(~same if self.same_class else same, float("-inf"))
+        if self.floor is not None:
+            logits.masked_fill_(logits < self.floor[rows, None], float("-inf"))
+
+
+def _strike(logits: Tensor, columns: Tensor) -> None:
+    """One entry a row, where it lies in the tile."""
+    rows = ((columns >= 0) & (columns < logits.shape[1])).nonzero(as_tuple=True)[0]
+    if len(rows):
+        logits[rows, columns[rows]] = float("-inf")
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Candidates in pieces, so that a queue need not be copied to stand beside a batch.
+
+    Attributes:
+        parts: ``(m_p, d)`` each.
+        scales: for each part, ``(m_p,)`` numbers by which its rows are multiplied when they are used, or
+            None.
+    """
+
+    parts: tuple[Tensor, ...]
+    scales: tuple[Tensor | None, ...]
+
+    def __len__(self) -> int:
+        """How many candidates there are."""
+        return sum(len(part) for part in self.parts)
+
+    def first(self, index: Int[Tensor, " h"], dtype: torch.dtype) -> Float[Tensor, "h d"]:
+        """Rows of the first part, by number."""
+        vectors = self.parts[0][index].to(dtype)
+        scale = self.scales[0]
+        return vectors if scale is None else vectors * scale[index, None]
+
+    def tiles(self, width: int, dtype: torch.dtype) -> Iterator["Tile"]:
+        """All candidates in order, no more than ``width`` at a time."""
+        start = 0
+        for number, (part, scale) in enumerate(zip(self.parts, self.scales, strict=True)):
+            for left in range(0, len(part), width):
+                inside = slice(left, min(left + width, len(part)))
+                vectors = part[inside].to(dtype)
+                if scale is not None:
+                    vectors = vectors * scale[inside, None]
+                columns = slice(start + inside.start, start + inside.stop)
+                yield Tile(number, inside, columns, vectors)
+            start += len(part)
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """Some candidates that follow one another.
+
+    Attributes:
+        part: number of the part they are of.
+        inside: where they lie in that part.
+        columns: where they lie among all candidates.
+        vectors: ``(w, d)``.
+    """
+
+    part: int
+    inside: slice
+    columns: slice
+    vectors: Float[Tensor, "w d"]

@@ -1,0 +1,103 @@
+"""Sums over pairs of a function of each logit by itself: no softmax ties them together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from temperance.contrast.layout import Candidates, Layout
+from temperance.contrast.threads import in_threads
+from temperance.contrast.tiled import tiles_of_logits
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """A function of one logit, and its slope; both take and may overwrite a tile. At -inf both are 0."""
+
+    value: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor]
+
+
+SOFTPLUS = Pairwise(lambda x: softplus(x, threshold=40.0), torch.sigmoid_)
+LINEAR = Pairwise(lambda x: x.nan_to_num_(neginf=0.0), lambda x: (x > float("-inf")).to(x.dtype))
+COUNT = Pairwise(LINEAR.slope, torch.zeros_like)
+
+
+def pair_sums(
+    anchors: Float[Tensor, "n d"],
+    candidates: Float[Tensor, "m d"],
+    bias: Float[Tensor, ""],
+    layout: Layout,
+    function: Pairwise,
+) -> Float[Tensor, " n"]:
+    r""":math:`\sum_k f(a_i \cdot c_k + b)` over each anchor's candidates, tile by tile.
+
+    Args:
+        anchors: ``(n, d)``.
+        candidates: ``(m, d)``.
+        bias: b, a scalar tensor.
+        layout: which candidates count; with sums over rows.
+        function: f and its slope.
+
+    Raises:
+        RuntimeError: on double backward.
+
+    Example:
+        >>> import torch
+        >>> a = torch.eye(2)
+        >>> pair_sums(a, a, torch.tensor(0.0), Layout(), LINEAR)
+        tensor([1., 1.])
+    """
+    sums: Tensor = _PairSums.apply(layout, function, anchors, candidates, bias)
+    return sums
+
+
+class _PairSums(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        layout: Layout,
+        function: Pairwise,
+        anchors: Tensor,
+        candidates: Tensor,
+        bias: Tensor,
+    ) -> Tensor:
+        ctx.layout, ctx.function = layout, function
+        ctx.save_for_backward(anchors, candidates, bias)
+        pieces = Candidates((candidates,), (None,))
+        sums = anchors.new_zeros(len(anchors))
+
+        def work(worker: int, workers: int) -> None:
+            for rows, _, logits in tiles_of_logits(anchors, pieces, layout, worker, workers):
+                sums[rows] += function.value(logits.add_(bias)).sum(dim=1)
+
+        in_threads(work, anchors.device)
+        return sums
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError("this loss has no second derivatives")
+        anchors, candidates, bias = ctx.saved_tensors
+        pieces = Candidates((candidates,), (None,))
+        grad_anchors = torch.zeros_like(anchors)
+
+        def work(worker: int, workers: int) -> tuple[Tensor, Tensor]:
+            grad_candidates = torch.zeros_like(candidates)
+            grad_bias = torch.zeros_like(bias)
+            for rows, tile, logits in tiles_of_logits(anchors, pieces, ctx.layout, worker, workers):
+                slopes = ctx.function.slope(logits.add_(bias)).mul_(grad[rows, None])
+                grad_bias += slopes.sum()
+                grad_anchors[rows].addmm_(slopes, tile.vectors)
+                grad_candidates[tile.columns].addmm_(slopes.T, anchors[rows])
+            return grad_candidates, grad_bias
+
+        found = in_threads(work, anchors.device)
+        grad_candidates, grad_bias = (
+            sum(parts[1:], parts[0]) for parts in zip(*found, strict=True)
+        )
+        return None, None, grad_anchors, grad_candidates, grad_bias

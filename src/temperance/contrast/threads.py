@@ -1,0 +1,54 @@
+"""Work spread over a few threads, each of which runs its operations on one core.
+
+Many small operations of several threads each spend their time on starting and joining; a few threads that
+each run whole tiles by themselves keep every core busy. Python lets go of its lock inside each operation.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def in_threads(work: Callable[[int, int], T], device: torch.device) -> list[T]:
+    """Call ``work(worker, workers)`` for each worker; the results in order of workers.
+
+    As many workers as torch has threads now on the CPU, one elsewhere. Without gradients and without
+    autocast, whatever the caller has set. Results depend on the number of workers only.
+
+    Args:
+        work: takes the worker's number and the number of workers.
+        device: on which the tensors lie.
+    """
+    workers = torch.get_num_threads() if device.type == "cpu" else 1
+    if workers == 1:
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            return [work(0, 1)]
+
+    def quiet(worker: int) -> T:
+        with torch.no_grad():  # a thread of its own begins with gradients on, and autocast off
+            return work(worker, workers)
+
+    return list(_pool(workers).map(quiet, range(workers)))
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    begun = threading.Barrier(workers + 1)
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        torch.get_num_threads()  # only now is the number this thread's own
+        begun.wait()
+
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="contrast", initializer=begin)
+    for _ in range(workers):
+        pool.submit(lambda: None)
+    begun.wait()
+    torch.set_num_threads(workers)  # the number set last is that of every thread begun later
+    return pool

@@ -1,0 +1,172 @@
+"""The way from a loss in words to the engine: similarity × temperature × candidates."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from temperance.contrast import Backend, Layout, contrast, custom_diagonal, custom_log_sums
+from temperance.errors import InputError
+from temperance.losses import statistics as told
+from temperance.losses.inputs import (
+    Logits,
+    Reduction,
+    Similarity,
+    Temperature,
+    anchor_weights,
+    checked_temperature,
+    logits,
+    named,
+    positions,
+    symmetric_logits,
+)
+from temperance.losses.statistics import LossStatistics
+
+Loss = Float[Tensor, "..."] | tuple[Float[Tensor, "..."], LossStatistics]
+Named = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """What all losses of one anchor against a sum are told alike; see ``functional``."""
+
+    temperature: Temperature
+    similarity: Similarity
+    reduction: Reduction
+    weights: Tensor | None
+    statistics: bool
+    backend: Backend
+
+
+def compare(
+    anchors: Named,
+    candidates: Named,
+    layout: Layout,
+    options: Options,
+    *,
+    positives: Named | None = None,
+    target: Callable[[Logits], Tensor] | None = None,
+    target_in_sum: bool = True,
+    classes: tuple[Tensor, Tensor] | None = None,
+    share: float | None = None,
+) -> Loss:
+    """Each anchor's positive against its negatives.
+
+    Args:
+        anchors: by name; several stand below one another.
+        candidates: by name; none where the anchors are their own candidates.
+        layout: which candidates are negatives.
+        options: of the loss.
+        positives: by name, where they are not among the candidates.
+        target: makes the logits of the positives, where they are neither.
+        target_in_sum: whether the positive stands in the denominator.
+        classes: of anchors and of candidates, for the false-negative mass.
+        share: the hardest share of the negatives that is kept, or None for all.
+    """
+    similarity, weights = options.similarity, options.weights
+    first = next(iter(anchors.values()))
+    n = sum(len(x) for x in anchors.values())
+    tau = checked_temperature(options.temperature, first, n)
+    factors = anchor_weights(options.reduction, weights, n, tau)
+    if callable(similarity):
+        if options.statistics or target is not None:
+            named(similarity)
+        losses = _custom(similarity, tau, anchors, candidates, layout, positives, target_in_sum)
+        return _reduced(losses, factors, weights)
+    if candidates:
+        space = logits(named(similarity), tau, anchors, candidates, options.backend)
+    else:
+        space = symmetric_logits(named(similarity), tau, anchors, options.backend)
+        if space.candidates:  # the anchors could not be their own candidates after all
+            layout = replace(layout, sums="rows", itself=True)
+    if share is not None:
+        layout = replace(layout, floor=space.floors(layout, share))
+    where = None
+    if positives is not None:
+        ((name, x),) = positives.items()
+        where = (space.anchors * positions(named(similarity), name, x, options.backend)).sum(dim=1)
+    elif target is not None:
+        where = target(space)
+    if layout.sums == "both" and factors is not None:
+        factors = factors.repeat(2) / 2
+    loss, found = contrast(
+        space.anchors,
+        space.candidates,
+        where,
+        layout,
+        weights=factors,
+        target_in_sum=target_in_sum,
+        scales=space.scales,
+        bound=space.bound,
+        statistics=options.statistics,
+        backend=options.backend,
+    )
+    if factors is None:
+        loss = _reduced(loss.view(-1, n).mean(dim=0), None, weights)
+    if found is None:
+        return loss
+    same = None
+    if classes is not None:
+        kept = replace(layout, anchor_class=classes[0], candidate_class=classes[1], same_class=True)
+        same = _log_sums(space, kept, options.backend)
+    shown, compared = (torch.cat(list(x.values())) for x in (anchors, candidates or anchors))
+    return loss, told.read(found, tau.detach(), shown, compared, same)
+
+
+@torch.no_grad()
+def _log_sums(space: Logits, layout: Layout, backend: Backend) -> Tensor:
+    nothing = space.anchors.new_zeros(len(space.anchors))
+    sums, _ = contrast(
+        space.anchors,
+        space.candidates,
+        nothing,
+        layout,
+        target_in_sum=False,
+        scales=space.scales,
+        bound=space.bound,
+        backend=backend,
+    )
+    return sums
+
+
+def _custom(
+    similarity: Callable[[Tensor, Tensor], Tensor],
+    tau: Tensor,
+    anchors: Named,
+    candidates: Named,
+    layout: Layout,
+    positives: Named | None,
+    target_in_sum: bool,
+) -> Tensor:
+    """Every anchor's loss where the similarity is known only by what it gives for a tile."""
+    if tau.ndim:
+        raise InputError("a similarity of your own takes one temperature; give one number")
+    a = torch.cat(list(anchors.values()))
+    c = torch.cat(list(candidates.values())) if candidates else a
+    sides = [(a, c, False)]
+    if layout.sums == "both":
+        sides.append((c, a, True))
+    elif layout.sums == "symmetric":
+        layout = replace(layout, itself=True)
+    layout = replace(layout, sums="rows")
+    if positives is not None:
+        ((_, p),) = positives.items()
+    else:
+        assert layout.own is not None
+        p = c[layout.own]
+    found = []
+    where = custom_diagonal(similarity, a, p) / tau
+    for rows, columns, flipped in sides:
+        sums = custom_log_sums(similarity, rows, columns, tau, layout, flipped=flipped)
+        margin = sums - where
+        found.append(softplus(margin, threshold=40.0) if target_in_sum else margin)
+    return torch.stack(found).mean(dim=0)
+
+
+def _reduced(losses: Tensor, factors: Tensor | None, weights: Tensor | None) -> Tensor:
+    if factors is not None:
+        return torch.dot(losses, factors)
+    return losses if weights is None else losses * weights

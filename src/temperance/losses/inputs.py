@@ -1,0 +1,234 @@
+"""What every loss does with what it is given: check it, and bring it to where logits are dot products."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from temperance.contrast import (
+    Backend,
+    Layout,
+    differentiable_directions,
+    directions,
+    floors,
+    inverse_norms,
+)
+from temperance.errors import InputError
+
+Reduction = Literal["mean", "sum", "none"]
+Named = Literal["cosine", "dot", "euclidean"]
+Similarity = Named | Callable[[Tensor, Tensor], Tensor]
+Temperature = float | Float[Tensor, ""] | Float[Tensor, " n"]
+
+
+def check_vectors(name: str, x: Tensor) -> None:
+    """Refuse what is no matrix of vectors."""
+    if x.ndim != 2 or 0 in x.shape:
+        raise InputError(f"{name} have shape {tuple(x.shape)}; give (n, d), one vector a row")
+    if not x.is_floating_point():
+        raise InputError(f"{name} are {x.dtype}; give floating-point vectors")
+
+
+def check_pair(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
+    """Refuse two matrices whose rows are not pairs."""
+    check_vectors(name_a, a)
+    check_vectors(name_b, b)
+    if a.shape != b.shape:
+        raise InputError(
+            f"{name_b} have shape {tuple(b.shape)} and {name_a} {tuple(a.shape)}; "
+            "give one positive for each row"
+        )
+
+
+def check_width(name: str, x: Tensor, like: Tensor) -> None:
+    """Refuse further candidates that cannot be compared with the anchors."""
+    check_vectors(name, x)
+    if x.shape[1] != like.shape[1]:
+        raise InputError(
+            f"{name} have shape {tuple(x.shape)}; give (k, {like.shape[1]}), as wide as the queries"
+        )
+
+
+def checked_temperature(temperature: Temperature, like: Tensor, anchors: int) -> Tensor:
+    """τ as a tensor: a scalar, or one number for each anchor.
+
+    Raises:
+        InputError: if it is not positive and finite, or of another shape.
+    """
+    tau = torch.as_tensor(temperature, dtype=arithmetic(like), device=like.device)
+    if tau.shape not in ((), (anchors,)):
+        raise InputError(
+            f"temperature has shape {tuple(tau.shape)}; give one number, or one for each of the "
+            f"{anchors} anchors"
+        )
+    usable = torch.isfinite(tau) & (tau > 0)
+    if not bool(usable.all()):
+        value = float(tau.detach()[~usable].flatten()[0])
+        raise InputError(
+            f"temperature {value:g} is not positive and finite; give a number such as 0.1"
+        )
+    return tau
+
+
+def arithmetic(x: Tensor) -> torch.dtype:
+    """The type in which logits are computed."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+@dataclass(frozen=True, eq=False)
+class Logits:
+    """Vectors whose dot products are the logits.
+
+    Attributes:
+        anchors: ``(n, d)``.
+        candidates: parts of ``(m_p, d)``; empty where the anchors are their own candidates.
+        scales: for each part, what its rows are multiplied by when they are used, or None.
+        bound: no logit is larger, in absolute value.
+    """
+
+    anchors: Float[Tensor, "n d"]
+    candidates: Sequence[Float[Tensor, "_ d"]]
+    scales: Sequence[Float[Tensor, " _"] | None]
+    bound: float
+
+    def positions(self, part: int) -> Float[Tensor, "m d"]:
+        """A part of the candidates as anchors are multiplied by them."""
+        if not self.candidates:
+            return self.anchors
+        scale = self.scales[part]
+        vectors = self.candidates[part]
+        return vectors if scale is None else vectors * scale[:, None]
+
+    def floors(self, layout: Layout, share: float) -> Float[Tensor, " n"]:
+        """The logits below which candidates are not among the hardest ``share`` of the negatives."""
+        return floors(self.anchors, self.candidates, self.scales, layout, share)
+
+
+def named(similarity: Similarity) -> Named:
+    """The similarity, where only those with a name will do.
+
+    Raises:
+        InputError: for any other.
+    """
+    if similarity in ("cosine", "dot", "euclidean"):
+        return similarity
+    raise InputError(
+        f"similarity {similarity!r} is unknown here; give 'cosine', 'dot' or 'euclidean'"
+    )
+
+
+def logits(
+    similarity: Named,
+    tau: Tensor,
+    anchors: Mapping[str, Tensor],
+    candidates: Mapping[str, Tensor],
+    backend: Backend = "auto",
+) -> Logits:
+    """Anchors and candidates such that their dot products are s/τ.
+
+    Args:
+        similarity: ``"cosine"``, ``"dot"``, or ``"euclidean"``: minus the squared distance.
+        tau: a scalar, or one for each anchor.
+        anchors: by name; several stand below one another.
+        candidates: by name; each a part of its own.
+        backend: ``"dense"`` where second derivatives may be wanted.
+    """
+    if similarity == "cosine":
+        bound = 1 / float(tau.detach().min())
+        parts, scales = [], []
+        for name, x in candidates.items():
+            # What needs no gradient, such as a queue, is read where it lies and never copied.
+            lies = not x.requires_grad
+            parts.append(x if lies else positions(similarity, name, x, backend))
+            scales.append(inverse_norms(name, x) if lies else None)
+        return Logits(_directions(backend)(1 / tau, **anchors), parts, scales, bound)
+    for name, x in anchors.items():
+        _finite(name, x)
+    a = torch.cat([x.to(tau.dtype) for x in anchors.values()])
+    if similarity == "euclidean":
+        # -‖a - c‖² = 2 a·c - ‖a‖² - ‖c‖²
+        a = torch.cat([2 * a, -a.square().sum(1, keepdim=True), -torch.ones_like(a[:, :1])], dim=1)
+    a = a / (tau[:, None] if tau.ndim else tau)
+    parts = [positions(similarity, name, x, backend) for name, x in candidates.items()]
+    longest = max((_longest(part) for part in parts), default=0.0)
+    return Logits(a, parts, [None] * len(parts), _longest(a) * longest)
+
+
+def positions(
+    similarity: Named, name: str, x: Tensor, backend: Backend = "auto"
+) -> Float[Tensor, "n e"]:
+    """Vectors as candidates stand: what an anchor of ``logits`` is multiplied by."""
+    if similarity == "cosine":
+        one = torch.ones((), dtype=arithmetic(x), device=x.device)
+        return _directions(backend)(one, **{name: x})
+    _finite(name, x)
+    c = x.to(arithmetic(x))
+    if similarity == "dot":
+        return c
+    return torch.cat([c, torch.ones_like(c[:, :1]), c.square().sum(1, keepdim=True)], dim=1)
+
+
+def _directions(backend: Backend) -> Callable[..., Tensor]:
+    return differentiable_directions if backend == "dense" else directions
+
+
+def symmetric_logits(
+    similarity: Named, tau: Tensor, parts: Mapping[str, Tensor], backend: Backend
+) -> Logits:
+    """Rows of which each is an anchor and a candidate, such that their dot products are s/τ.
+
+    Where that cannot be, as with a temperature for each anchor, the candidates stand apart.
+    """
+    if tau.ndim or similarity == "euclidean":
+        rows = torch.cat(list(parts.values()))
+        return logits(similarity, tau, parts, {"candidates": rows}, backend)
+    if similarity == "cosine":
+        rows = _directions(backend)(tau.rsqrt(), **parts)
+        return Logits(rows, [], [], 1 / float(tau.detach()))
+    for name, x in parts.items():
+        _finite(name, x)
+    z = torch.cat([x.to(tau.dtype) for x in parts.values()]) * tau.rsqrt()
+    return Logits(z, [], [], _longest(z) ** 2)
+
+
+def _finite(name: str, x: Tensor) -> None:
+    usable = torch.isfinite(x).all(dim=1)
+    if not bool(usable.all()):
+        row = int((~usable).nonzero()[0])
+        raise InputError(f"row {row} of {name} holds nan or infinity; look at what made it")
+
+
+def _longest(x: Tensor) -> float:
+    return float(x.detach().norm(dim=1).max())
+
+
+def anchor_weights(
+    reduction: Reduction, weights: Tensor | None, anchors: int, like: Tensor
+) -> Tensor | None:
+    """What each anchor's loss is multiplied by in the sum that the reduction asks for; None for no sum.
+
+    Raises:
+        InputError: on an unknown reduction, or weights that are not one number ≥ 0 for each anchor.
+    """
+    if reduction not in ("mean", "sum", "none"):
+        raise InputError(f"reduction {reduction!r} is unknown; give 'mean', 'sum' or 'none'")
+    if weights is not None:
+        if weights.shape != (anchors,):
+            raise InputError(
+                f"weights have shape {tuple(weights.shape)}; give one for each of the {anchors} anchors"
+            )
+        if not bool((torch.isfinite(weights) & (weights >= 0)).all()):
+            raise InputError("a weight is negative, nan or infinite; give numbers of at least 0")
+    if reduction == "none":
+        return None
+    given = like.new_ones(anchors) if weights is None else weights.to(like.dtype)
+    if reduction == "sum":
+        return given
+    total = given.sum()
+    if not math.isfinite(float(total)) or float(total) == 0:
+        raise InputError("all weights are 0, so there is no mean; give some that are not")
+    return given / total
