@@ -18,8 +18,10 @@ SUMS = ("rows", "both", "symmetric")
 @pytest.fixture
 def small_tiles(monkeypatch) -> None:
     """Several tiles each way, the last of them ragged."""
+    monkeypatch.setattr(tiled, "FLAT", (48, 64))
     monkeypatch.setattr(tiled, "HEIGHT", 48)
     monkeypatch.setattr(tiled, "WIDTH", 64)
+    monkeypatch.setattr(tiled, "SIDE", 64)
     monkeypatch.setattr(tiled, "BLOCK", 48 * 64)
 
 

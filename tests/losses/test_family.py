@@ -36,8 +36,10 @@ NONE = float("-inf")
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch) -> None:
+    monkeypatch.setattr(tiled, "FLAT", (7, 10))
     monkeypatch.setattr(tiled, "HEIGHT", 7)
     monkeypatch.setattr(tiled, "WIDTH", 10)
+    monkeypatch.setattr(tiled, "SIDE", 10)
     monkeypatch.setattr(tiled, "BLOCK", 64)
 
 

@@ -70,7 +70,7 @@ class _Custom(torch.autograd.Function):
         log_sum = anchors.new_full((len(anchors),), float("-inf"))
         for rows, columns in _tiles(len(anchors), len(candidates)):
             logits = _tile(similarity, flipped, anchors[rows], candidates[columns]) / temperature
-            layout.leave_out(logits, rows, columns)
+            layout.block(rows).leave_out(logits, columns)
             log_sum[rows] = torch.logaddexp(log_sum[rows], logits.logsumexp(dim=1))
         ctx.similarity, ctx.flipped, ctx.layout = similarity, flipped, layout
         ctx.save_for_backward(anchors, candidates, temperature, log_sum, *weights)
@@ -90,7 +90,7 @@ class _Custom(torch.autograd.Function):
                 here = [x.requires_grad_() for x in (a, c, temperature.detach())]
                 logits = _tile(ctx.similarity, ctx.flipped, a, c) / here[2]
                 kept = logits.detach().clone()
-                ctx.layout.leave_out(kept, rows, columns)
+                ctx.layout.block(rows).leave_out(kept, columns)
                 slopes = torch.exp(kept - finite[rows, None]) * grad[rows, None]
                 found = torch.autograd.grad(logits, [*here, *weights], slopes, allow_unused=True)
             for total, index, x in zip(

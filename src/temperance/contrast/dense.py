@@ -41,7 +41,7 @@ def dense_contrast(
         assert layout.own is not None
         target = logits.gather(1, layout.own[:, None]).squeeze(1)
     negatives = logits.clone()
-    layout.leave_out(negatives, slice(0, len(anchors)), slice(0, len(candidates)))
+    layout.block(slice(0, len(anchors))).leave_out(negatives, slice(0, len(candidates)))
     sides = [negatives, negatives.T] if layout.sums == "both" else [negatives]
     margins = torch.cat([_log_sum(side) - target for side in sides])
     losses = softplus(margins, threshold=NO_THRESHOLD) if target_in_sum else margins

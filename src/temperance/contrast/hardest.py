@@ -49,7 +49,7 @@ def floors(
             block = logits[: rows.stop - rows.start]
             for tile in pieces.tiles(m, anchors.dtype):
                 block[:, tile.columns] = anchors[rows] @ tile.vectors.T
-            layout.leave_out(block, rows, slice(0, m))
+            layout.block(rows).leave_out(block, slice(0, m))
             negatives = (block > float("-inf")).sum(dim=1)
             # A hair less than the product: 0.08 · 50 is 4, not the 5 that rounding up 4.000000001 gives.
             wanted = (negatives * share - 1e-9).ceil().clamp_min(1).long()

@@ -37,25 +37,45 @@ class Layout:
     same_class: bool = False
     floor: Float[Tensor, " n"] | None = None
 
-    def leave_out(self, logits: Float[Tensor, "h w"], rows: slice, columns: slice) -> None:
+    def block(self, rows: slice) -> "Block":
+        """What is to be left out of some rows."""
+        own = None if self.own is None else self.own[rows]
+        # Most tiles hold none of the positives: two numbers tell, once for all tiles of the rows.
+        reach = (0, 0) if own is None else (int(own.min()), int(own.max()) + 1)
+        return Block(self, rows, own, reach)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some rows of a layout.
+
+    Attributes:
+        layout: of all rows.
+        rows: which these are.
+        own: ``(h,)`` the candidates that are their positives, or None.
+        reach: all of those lie in this range.
+    """
+
+    layout: Layout
+    rows: slice
+    own: Int[Tensor, " h"] | None
+    reach: tuple[int, int]
+
+    def leave_out(self, logits: Float[Tensor, "h w"], columns: slice) -> None:
         """Set the entries of a tile of logits that do not count to -inf."""
-        if self.own is not None:
-            _strike(logits, self.own[rows] - columns.start)
-        itself = self.itself or self.sums == "symmetric"
+        layout, rows = self.layout, self.rows
+        if self.own is not None and columns.start < self.reach[1] and self.reach[0] < columns.stop:
+            inside = (self.own >= columns.start) & (self.own < columns.stop)
+            hit = inside.nonzero(as_tuple=True)[0]
+            logits[hit, self.own[hit] - columns.start] = float("-inf")
+        itself = layout.itself or layout.sums == "symmetric"
         if itself and rows.start < columns.stop and columns.start < rows.stop:
             logits.diagonal(rows.start - columns.start).fill_(float("-inf"))
-        if self.anchor_class is not None and self.candidate_class is not None:
-            same = self.anchor_class[rows, None] == self.candidate_class[columns]
-            logits.masked_fill_(~same if self.same_class else same, float("-inf"))
-        if self.floor is not None:
-            logits.masked_fill_(logits < self.floor[rows, None], float("-inf"))
-
-
-def _strike(logits: Tensor, columns: Tensor) -> None:
-    """One entry a row, where it lies in the tile."""
-    rows = ((columns >= 0) & (columns < logits.shape[1])).nonzero(as_tuple=True)[0]
-    if len(rows):
-        logits[rows, columns[rows]] = float("-inf")
+        if layout.anchor_class is not None and layout.candidate_class is not None:
+            same = layout.anchor_class[rows, None] == layout.candidate_class[columns]
+            logits.masked_fill_(~same if layout.same_class else same, float("-inf"))
+        if layout.floor is not None:
+            logits.masked_fill_(logits < layout.floor[rows, None], float("-inf"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,11 +17,14 @@ from torch import Tensor
 from temperance.contrast.layout import Candidates, Layout, Tile
 from temperance.contrast.threads import in_threads
 
-# A tile of logits fits into a core's second-level cache, and is large enough for an efficient product.
-HEIGHT = 256
-WIDTH = 512
-# What a block of whole rows may hold, in numbers, where it is kept for the gradients of the candidates.
+# Tiles are large enough that starting their operations costs little beside them, and small enough that what a
+# thread has at hand stays in its caches. Those of one_pass are flat, since a block of whole rows is kept:
+FLAT = (256, 4096)
+# with so many numbers at most.
 BLOCK = 1 << 20
+# Those of the other passes, and of a symmetric matrix:
+HEIGHT, WIDTH = 512, 1024
+SIDE = 512
 # Logits within this bound need no shift: their exponentials, sums of them and quotients of those are exact.
 UNSHIFTED = {torch.float32: 40.0, torch.float64: 300.0}
 
@@ -79,24 +82,26 @@ def one_pass(
     """
     n, d = anchors.shape
     keep = any(wanted)
-    height = max(32, min(HEIGHT, BLOCK // max(1, len(candidates)))) if keep else HEIGHT
+    height, width = FLAT
+    if keep:
+        height = max(32, min(height, BLOCK // max(1, len(candidates))))
     log_sum, slope, mean_logit, largest = (anchors.new_empty(n) for _ in range(4))
     grad = torch.empty_like(anchors)
 
     def work(worker: int, workers: int) -> list[Tensor | None]:
         grads = _zeros(candidates, anchors, wanted)
-        buffer = anchors.new_empty(height * (len(candidates) if keep else WIDTH))
+        buffer = anchors.new_empty(height * (len(candidates) if keep else width))
         for rows in _blocks(n, height, worker, workers):
-            here = anchors[rows]
+            here, block = anchors[rows], layout.block(rows)
             h = len(here)
             total, pulled = here.new_zeros(h), here.new_zeros(h, d)
             top = here.new_full((h,), float("-inf"))
             kept: list[tuple[Tile, Tensor, Tensor | None]] = []
             used = 0
-            for tile in candidates.tiles(WIDTH, anchors.dtype):
+            for tile in candidates.tiles(width, anchors.dtype):
                 logits = buffer[used : used + h * len(tile.vectors)].view(h, -1)
                 torch.mm(here, tile.vectors.T, out=logits)
-                layout.leave_out(logits, rows, tile.columns)
+                block.leave_out(logits, tile.columns)
                 before = top
                 if shifted or statistics:
                     top = torch.maximum(top, logits.amax(dim=1))
@@ -158,14 +163,15 @@ def log_sums(
     def work(worker: int, workers: int) -> tuple[Sums, Sums | None]:
         by_row = _Running(anchors, n, statistics)
         by_column = _Running(anchors, m, statistics) if both else None
+        spare = _Spare(anchors)
         for rows, tile, logits in tiles_of_logits(anchors, candidates, layout, worker, workers):
             other = by_row if _mirrored(layout, rows, tile) else by_column
             if shifted:
-                by_row.add_shifted(rows, logits, dim=1)
+                by_row.add_shifted(rows, logits, spare(logits), dim=1)
                 if other is not None:
-                    other.add_shifted(tile.columns, logits, dim=0)
+                    other.add_shifted(tile.columns, logits, spare(logits), dim=0)
             else:
-                shares = logits.exp() if statistics else logits.exp_()
+                shares = torch.exp(logits, out=spare(logits)) if statistics else logits.exp_()
                 by_row.add(rows, shares, logits, dim=1)
                 if other is not None:
                     other.add(tile.columns, shares, logits, dim=0)
@@ -216,14 +222,15 @@ def gradients(
     def work(worker: int, workers: int) -> list[Tensor | None]:
         grad = torch.zeros_like(anchors) if shared is None else shared
         grads = _zeros(candidates, anchors, wanted)
+        spare = _Spare(anchors)
         for rows, tile, logits in tiles_of_logits(anchors, candidates, layout, worker, workers):
             mirrored = _mirrored(layout, rows, tile)
             if shifted:
-                _weigh_shifted(logits, rows, tile.columns, rows_at, columns_at)
+                _weigh_shifted(logits, spare(logits), rows, tile.columns, rows_at, columns_at)
             else:
                 weight = row_weight[rows, None]
                 if column_weight is not None:
-                    weight = weight + column_weight[tile.columns]
+                    weight = torch.add(weight, column_weight[tile.columns], out=spare(logits))
                 logits.exp_().mul_(weight)
             grad[rows].addmm_(logits, tile.vectors)
             into = grads[tile.part]
@@ -256,14 +263,14 @@ class _Running:
             self.largest[index] = torch.maximum(self.largest[index], logits.amax(dim))
             self.weighted[index] += (shares * logits.clamp_min(_LOWEST)).sum(dim)
 
-    def add_shifted(self, index: slice, logits: Tensor, dim: int) -> None:
-        """Add a tile, its exponentials taken relative to the largest logit so far."""
+    def add_shifted(self, index: slice, logits: Tensor, spare: Tensor, dim: int) -> None:
+        """Add a tile, its exponentials taken relative to the largest logit so far, in spare memory."""
         self.shifted = True
         before = self.base[index]
         top = torch.maximum(before, logits.amax(dim))
         base = top.nan_to_num(neginf=0.0)
         shrink = torch.exp(before - base)
-        shares = torch.exp(logits - base.unsqueeze(dim))
+        shares = torch.sub(logits, base.unsqueeze(dim), out=spare).exp_()
         self.base[index] = top
         self.total[index] = self.total[index] * shrink + shares.sum(dim)
         if self.weighted is not None and self.largest is not None:
@@ -287,8 +294,19 @@ def _inverse(total: Tensor) -> Tensor:
     return 1 / total.where(total > 0, torch.ones_like(total))
 
 
+class _Spare:
+    """Memory of the size of a tile, used again for each: new memory would cost more than the work in it."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._memory = like.new_empty(max(SIDE * SIDE, HEIGHT * WIDTH))
+
+    def __call__(self, tile: Tensor) -> Tensor:
+        return self._memory[: tile.numel()].view(tile.shape)
+
+
 def _weigh_shifted(
     logits: Tensor,
+    spare: Tensor,
     rows: slice,
     columns: slice,
     rows_at: tuple[Tensor, Tensor],
@@ -296,13 +314,13 @@ def _weigh_shifted(
 ) -> None:
     """From logits to the slopes of the loss in them, where exponentials alone would overflow."""
     log_sum, slope = rows_at
-    by_row = torch.exp(logits - log_sum[rows, None].nan_to_num(neginf=0.0)) * slope[rows, None]
-    if columns_at is not None:
-        log_sum, slope = columns_at
-        logits -= log_sum[columns].nan_to_num(neginf=0.0)
-        logits.exp_().mul_(slope[columns]).add_(by_row)
-    else:
-        logits.copy_(by_row)
+    if columns_at is None:
+        logits.sub_(log_sum[rows, None].nan_to_num(neginf=0.0)).exp_().mul_(slope[rows, None])
+        return
+    torch.sub(logits, log_sum[rows, None].nan_to_num(neginf=0.0), out=spare)
+    spare.exp_().mul_(slope[rows, None])
+    log_sum, slope = columns_at
+    logits.sub_(log_sum[columns].nan_to_num(neginf=0.0)).exp_().mul_(slope[columns]).add_(spare)
 
 
 def _mirrored(layout: Layout, rows: slice, tile: Tile) -> bool:
@@ -320,10 +338,11 @@ def tiles_of_logits(
     anchors: Tensor, candidates: Candidates, layout: Layout, worker: int, workers: int
 ) -> Iterator[tuple[slice, Tile, Tensor]]:
     """One worker's tiles of logits; of a symmetric matrix those on and above the diagonal."""
-    buffer = anchors.new_empty(WIDTH * WIDTH)
+    buffer = anchors.new_empty(max(SIDE * SIDE, HEIGHT * WIDTH))
     if layout.sums == "symmetric":
+        side = min(SIDE, -(-len(anchors) // (2 * workers)))
         squares = [
-            slice(top, min(top + WIDTH, len(anchors))) for top in range(0, len(anchors), WIDTH)
+            slice(top, min(top + side, len(anchors))) for top in range(0, len(anchors), side)
         ]
         pairs = [(r, Tile(0, c, c, anchors[c])) for i, r in enumerate(squares) for c in squares[i:]]
         mine: Iterator[tuple[slice, Tile]] = iter(pairs[worker::workers])
@@ -333,11 +352,14 @@ def tiles_of_logits(
             for rows in _blocks(len(anchors), HEIGHT, worker, workers)
             for tile in candidates.tiles(WIDTH, anchors.dtype)
         )
+    block = None
     for rows, tile in mine:
+        if block is None or block.rows != rows:
+            block = layout.block(rows)
         height, width = rows.stop - rows.start, len(tile.vectors)
         logits = buffer[: height * width].view(height, width)
         torch.mm(anchors[rows], tile.vectors.T, out=logits)
-        layout.leave_out(logits, rows, tile.columns)
+        block.leave_out(logits, tile.columns)
         yield rows, tile, logits
 
 
