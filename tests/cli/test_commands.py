@@ -122,6 +122,68 @@ def test_train_leaves_a_run_folder_and_goes_on_with_it(tmp_path: Path, capsys) -
     assert copied["runs"][0]["losses"] == first["runs"][0]["losses"]
 
 
+def test_a_config_brings_its_own_data(tmp_path: Path, capsys) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    command = ("train", "digits", "--temperature", "0.2", "--epochs", "1", "--out", str(first))
+    assert run(*command) == 0
+    config = str(first / "config.yaml")
+    assert run("train", "--config", config, "--out", str(second)) == 0
+    assert (second / "config.yaml").read_text() == (first / "config.yaml").read_text()
+    text = (first / "config.yaml").read_text()
+    (tmp_path / "other.yaml").write_text(text.replace("fingerprint: ", "fingerprint: x"))
+    capsys.readouterr()
+    other = str(tmp_path / "other.yaml")
+    assert run("train", "--config", other, "--out", str(tmp_path / "third")) == 2
+    assert "are not those of" in capsys.readouterr().err
+
+
+def test_a_damaged_run_is_named_and_not_gone_on_with(tmp_path: Path, capsys) -> None:
+    out = tmp_path / "run"
+    command = ("train", "digits", "--temperature", "0.2", "--epochs", "2", "--out", str(out))
+    assert run(*command) == 0
+    whole = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
+
+    def refused(name: str, content: bytes) -> str:
+        (out / name).write_bytes(content)
+        capsys.readouterr()
+        assert run(*command) == 2
+        (out / name).write_bytes(whole[name])
+        printed = capsys.readouterr().err
+        assert printed.count("\n") == 1
+        return printed
+
+    assert "delete it and give the same command again" in refused("member.json", b"{}")
+    assert "is damaged" in refused("arrays.safetensors", whole["arrays.safetensors"][:100])
+    assert "is damaged" in refused("encoder.safetensors", whole["encoder.safetensors"][:900])
+    assert "has schema 99" in refused("results.json", b'{"schema": 99}')
+    assert "holds a run with epochs" in refused(
+        "config.yaml", whole["config.yaml"].replace(b"epochs: 2", b"epochs: 3")
+    )
+    (out / "member.json").unlink()
+    (out / "checkpoints" / "last.ckpt").write_bytes(b"")
+    assert run(*command) == 2
+    assert "start over with --no-resume" in capsys.readouterr().err
+    assert run(*command, "--no-resume") == 0
+
+
+def test_too_little_to_measure_on_is_said_before_anything_is_trained(
+    tmp_path: Path, capsys
+) -> None:
+    for i in range(40):
+        folder = tmp_path / "pictures" / f"class {i // 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (10, 10), (i, 2 * i, 0)).save(folder / f"{i}.png")
+    assert run("sweep", str(tmp_path / "pictures"), "--out", str(tmp_path / "run")) == 2
+    assert "leaves 0 images to measure on" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path: Path, capsys) -> None:
+    out = tmp_path / "x[bold]y[/z]"
+    assert run("explain", "--out", str(out)) == 0
+    assert f"{out}/explain.html" in capsys.readouterr().out
+
+
 def test_unreadable_images_are_noted_on_the_error_stream(tmp_path: Path, capsys) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()

@@ -1,5 +1,7 @@
 """Folders of images as people have them."""
 
+import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ from PIL import Image
 
 from temperance import InputError
 from temperance.data import load_images, split
+from temperance.data.folder import read_folder
 
 RANDOM = np.random.default_rng(0)
 
@@ -135,7 +138,7 @@ def test_pictures_beside_the_classes_make_all_unlabelled(folder: Path) -> None:
     [
         ("glpyhs", "did you mean 'glyphs'"),
         ("digit", "did you mean 'digits'"),
-        ("nothing-like-it", "There are glyphs, digits, mnist5k, or give a folder"),
+        ("nothing-like-it", "there are glyphs, digits, mnist5k, or give a folder"),
     ],
 )
 def test_an_unknown_name_says_what_there_is(name: str, message: str) -> None:
@@ -167,3 +170,45 @@ def test_the_fingerprint_knows_pixels_and_labels(folder: Path) -> None:
     assert load_images(str(folder)).fingerprint == before
     (folder / "cat" / "0.png").rename(folder / "dog" / "moved.png")
     assert load_images(str(folder)).fingerprint != before
+
+
+def picture(path: Path, shade: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (12, 12), shade).save(path)
+
+
+def test_links_are_followed_once_and_what_is_hidden_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    for i in range(4):
+        picture(folder / "birds" / f"{i}.png", i)
+        picture(tmp_path / "elsewhere" / f"{i}.png", 100 + i)
+        picture(folder / ".ipynb_checkpoints" / f"{i}.png", 200 + i)
+    (folder / "cats").symlink_to(tmp_path / "elsewhere")
+    (folder / "birds" / "round").symlink_to(folder)
+    images = read_folder(folder, 12)
+    assert images.classes == ("birds", "cats")
+    assert len(images) == 8
+
+
+def test_names_of_any_bytes_can_be_written_down(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    for name in (b"caf\xe9", b"bar"):
+        for i in range(3):
+            picture(Path(os.fsdecode(os.fsencode(folder) + b"/" + name)) / f"{i}.png", i)
+    images = read_folder(folder, 12)
+    assert images.classes == ("bar", "caf\N{REPLACEMENT CHARACTER}")
+    "".join((images.name, *images.classes)).encode()
+
+
+def test_grey_fractions_are_not_all_black(tmp_path: Path) -> None:
+    pixels = np.linspace(0, 1, 144, dtype=np.float32).reshape(12, 12)
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(pixels, mode="F").save(tmp_path / "pictures" / "0.tif")
+    assert read_folder(tmp_path / "pictures", 12).images.max() > 250
+
+
+def test_reading_leaves_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+    picture(tmp_path / "pictures" / "0.png")
+    before = list(warnings.filters)
+    read_folder(tmp_path / "pictures", 12)
+    assert warnings.filters == before

@@ -189,3 +189,10 @@ def test_standalone_brings_both_themes_and_loads_nothing():
     assert re.findall(r"https?://[^\"]*", alone) == ["http://www.w3.org/2000/svg"]
     with pytest.raises(ValueError, match="not a chart"):
         standalone("<svg></svg>")
+
+
+def test_no_two_groups_of_a_map_look_alike():
+    groups = [Group(f"class {i}", [float(i)], [0.0], series_colour(i)) for i in range(32)]
+    drawn = scatter_chart("Map", "Many.", groups)
+    marks = re.findall(r'class="dot" (style="[^"]*") transform="[^"]*" d="([^"]*)"', drawn)
+    assert len(marks) == len(set(marks)) == 32

@@ -56,6 +56,48 @@ def test_noise_alone_is_called_flat() -> None:
     assert "The curve is flat" in flat.reason
 
 
+def test_a_real_peak_is_not_called_flat() -> None:
+    shapes = [
+        choose(
+            METRIC, TAUS, measured(peak(0.15, 0.05), images=800, noise=0.005, seed=seed), "x"
+        ).shape
+        for seed in range(20)
+    ]
+    assert shapes.count("flat") <= 6
+
+
+def test_flat_is_said_of_noise_about_as_often_as_promised() -> None:
+    level = np.full(8, 0.9)
+    shapes = [
+        choose(METRIC, TAUS, measured(level, images=400, noise=0.01, seed=seed), "x").shape
+        for seed in range(60)
+    ]
+    assert 60 - shapes.count("flat") <= 9  # 3 expected
+
+
+def test_with_few_temperatures_the_interval_reaches_to_the_neighbours() -> None:
+    taus = np.array([0.05, 0.2, 1.0])
+    inside = 0
+    for seed in range(20):
+        level = 0.9 - 0.2 * np.log10(taus / 0.14) ** 2
+        choice = choose(METRIC, taus, measured(level, seed=seed), "x")
+        assert choice.temperature in taus
+        inside += choice.interval[0] <= 0.14 <= choice.interval[1]
+    assert inside >= 18
+
+
+def test_temperatures_close_together_are_fitted_too() -> None:
+    taus = np.array([0.1, 0.1001, 0.1002, 0.1003, 0.1004, 0.9])
+    choice = choose(METRIC, taus, measured(np.full(6, 0.9)), "x")
+    assert 0.1 <= choice.temperature <= 0.9
+
+
+def test_a_constant_curve_has_its_best_in_the_middle() -> None:
+    choice = choose(METRIC, TAUS, np.full((8, 3, 50), 0.5), "x")
+    assert choice.shape == "flat"
+    assert 0.1 < choice.temperature < 0.3
+
+
 def test_more_noise_means_a_wider_interval() -> None:
     def width(noise: float) -> float:
         low, high = choose(METRIC, TAUS, measured(peak(0.15), noise=noise), "10 epochs").interval

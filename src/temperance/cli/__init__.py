@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> None:
         _end(f"{message} (see temperance --help)", 2)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        _end(f"{error}; free some space, or give other permissions", 2)
     if code == INTERRUPTED:
         _end(
             "interrupted; what was finished is kept: the same command goes on with it", INTERRUPTED

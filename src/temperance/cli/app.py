@@ -19,7 +19,10 @@ data_app = typer.Typer(name="data", help="The images that can be trained on.", n
 app.add_typer(data_app)
 
 Data = Annotated[
-    str, typer.Argument(help="A built-in name (see `temperance data list`) or a folder.")
+    str | None,
+    typer.Argument(
+        help="A built-in name (see `temperance data list`) or a folder.", show_default="glyphs"
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/COMMAND-DATA")]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON, for machines.")]
@@ -52,7 +55,7 @@ def version(
     epilog="Example: temperance sweep glyphs --temperatures 0.05,0.1,0.2,0.5 --seeds 3",
 )
 def sweep(
-    data: Data = "glyphs",
+    data: Data = None,
     temperatures: Annotated[
         str | None,
         typer.Option(help="Comma-separated.", show_default="8 from 0.03 to 1"),
@@ -101,7 +104,7 @@ def sweep(
 
 @app.command(epilog="Example: temperance train glyphs --temperature 0.2")
 def train(
-    data: Data = "glyphs",
+    data: Data = None,
     temperature: Annotated[
         str | None, typer.Option(help="τ, such as one that `temperance sweep` recommends.")
     ] = None,

@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from temperance.cli.given import console
 from temperance.report import Row, softmax_table, write_explain
 from temperance.runs import make_folder
 
@@ -20,16 +20,16 @@ def run_explain(out: Path | None, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
         return
-    console = Console()
+    output = console()
     for title, kept in _cases(rows):
-        console.print(_table(title, kept))
-    console.print(
+        output.print(_table(title, kept))
+    output.print(
         "Lower τ sharpens the softmax: where the right class has the largest score the loss falls, where it "
         "has the smallest the loss rises, and after a near miss it does neither all the way.\n"
         "The last column is the common mistake: the criterion is given x instead of x/τ, and τ does nothing.",
         highlight=False,
     )
-    console.print(f"\nMove τ yourself: {path}", highlight=False, soft_wrap=True)
+    output.print(f"\nMove τ yourself: {path}", soft_wrap=True)
 
 
 def _cases(rows: list[Row]) -> list[tuple[str, list[Row]]]:

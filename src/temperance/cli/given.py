@@ -5,11 +5,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from rich.console import Console
 
-from temperance.data import ImageSet, Splits, load_images, split
+from temperance.data import BUILT_IN, ImageSet, Splits, load_images, split
 from temperance.errors import InputError
 from temperance.methods.config import checked_temperature
 from temperance.runs.config import explain, read_config
+from temperance.search import default_epochs
+
+DEFAULT_DATA = "glyphs"
+SMALLEST = 8
+# Fewer images than this, held out, measure nothing.
+FEWEST_HELD_OUT = 5
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -48,27 +55,51 @@ def images_and_parts(name: str, size: int | None) -> tuple[ImageSet, Splits]:
     images = load_images(name, size)
     for note in images.notes:
         print(f"note: {note}", file=sys.stderr)
-    return images, split(images)
+    parts = split(images)
+    held_out = min(len(parts.validation), len(parts.test))
+    if held_out < FEWEST_HELD_OUT:
+        raise InputError(
+            f"{name} leaves {held_out} images to measure on; give more, and at least 3 of each class"
+        )
+    return images, parts
 
 
-def earlier(config: Path | None, kind: type[Model], given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of an earlier run, if one is named, under those given now."""
-    values = {} if config is None else read_config(config, kind).model_dump()
-    return values | {name: value for name, value in given.items() if value is not None}
-
-
-def checked(kind: type[Model], values: dict[str, Any]) -> Model:
-    """The configuration that the values make.
+def settle(
+    kind: type[Model], given: dict[str, Any], config: Path | None
+) -> tuple[Model, ImageSet, Splits]:
+    """The settings of an earlier run, if one is named, under those given now; and the data they speak of.
 
     Raises:
-        InputError: names the first value that does not fit.
+        InputError: names the first value that does not fit, or the data, if they are not the earlier run's.
     """
+    values = {} if config is None else read_config(config, kind).model_dump()
+    if given["data"] is not None:
+        values.pop("fingerprint", None)
+    values |= {name: value for name, value in given.items() if value is not None}
+    values.setdefault("data", DEFAULT_DATA)
+    size = values.get("image_size")
+    if size is not None and size < SMALLEST:
+        raise InputError(f"--image-size {size} is too small; give at least {SMALLEST}")
+    images, parts = images_and_parts(values["data"], size)
+    if values.setdefault("fingerprint", images.fingerprint) != images.fingerprint:
+        raise InputError(
+            f"the images of {values['data']} are not those of {config}; restore them, or name the data to "
+            "take as they are now"
+        )
+    values.setdefault("batch_size", kind.model_fields["batch_size"].default)
+    values.setdefault("epochs", default_epochs(len(parts.train), values["batch_size"]))
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(values), images, parts
     except ValidationError as error:
         raise InputError(f"{explain(error)}; see --help") from error
 
 
 def default_folder(command: str, data: str) -> Path:
     """``runs/COMMAND-DATA``."""
-    return Path("runs") / f"{command}-{Path(data).resolve().name if '/' in data else data}"
+    name = data if data in BUILT_IN else Path(data).resolve().name
+    return Path("runs") / f"{command}-{name}"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Prints what it is given: names from outside may hold what looks like markup."""
+    return Console(stderr=stderr, markup=False, highlight=False)

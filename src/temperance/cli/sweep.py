@@ -15,13 +15,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from temperance.cli.given import (
-    checked,
-    default_folder,
-    earlier,
-    images_and_parts,
-    temperatures,
-)
+from temperance.cli.given import console, default_folder, settle, temperatures
 from temperance.errors import InputError
 from temperance.report.sweep import write_sweep_report
 from temperance.runs.results import Results, Run
@@ -29,7 +23,6 @@ from temperance.search import (
     METRIC_NAMES,
     SweepConfig,
     against_pixels,
-    default_epochs,
     estimate,
     pixels_in_words,
     sweep,
@@ -47,21 +40,11 @@ def run_sweep(
     """Parse, sweep, print."""
     if given["temperatures"] is not None:
         given["temperatures"] = temperatures(given["temperatures"])
-    values = earlier(config, SweepConfig, given)
-    images, parts = images_and_parts(values["data"], values.get("image_size"))
-    if values.get("fingerprint", images.fingerprint) != images.fingerprint:
-        raise InputError(
-            f"the images of {values['data']} are not those of {config}; restore them, or leave --config out"
-        )
-    values["fingerprint"] = images.fingerprint
-    values.setdefault("batch_size", SweepConfig.model_fields["batch_size"].default)
-    values.setdefault("epochs", default_epochs(len(parts.train), values["batch_size"]))
-    settings = checked(SweepConfig, values)
     count = workers if workers is not None else os.cpu_count() or 1
     if count < 1:
         raise InputError(f"--workers {count} is not positive; give 1 or more")
+    settings, images, parts = settle(SweepConfig, given, config)
     folder = out or default_folder("sweep", settings.data)
-    console = Console(stderr=True)
     if dry_run:
         cost = estimate(settings, images, parts, count)
         print(
@@ -70,21 +53,21 @@ def run_sweep(
             f"about {cost.bytes / 1e6:.0f} MB in {folder}"
         )
         return
-    with _Display(console, settings) as display:
+    with _Display(console(stderr=True), settings) as display:
         results = sweep(settings, images, parts, folder, count, display)
         display.say("drawing the report")
         write_sweep_report(folder, results, images, parts)
     if as_json:
         print(results.model_dump_json(by_alias=True, indent=1))
     else:
-        _print(Console(), results, folder)
+        _print(console(), results, folder)
 
 
 class _Display:
     """A bar with time left on a terminal; a line a run elsewhere."""
 
-    def __init__(self, console: Console, settings: SweepConfig) -> None:
-        self._console = console
+    def __init__(self, output: Console, settings: SweepConfig) -> None:
+        self._console = output
         self._settings = settings
         self._metric = METRIC_NAMES[settings.metric]
         self._best: dict[float, list[float]] = {}
@@ -97,10 +80,10 @@ class _Display:
             TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[best]}"),
-            console=console,
+            console=output,
             # The rate over the whole sweep: single epochs of different workers come in bursts.
             speed_estimate_period=3600,
-            disable=not console.is_terminal,
+            disable=not output.is_terminal,
         )
         self._task: TaskID
 
@@ -161,8 +144,8 @@ def _figure(run: Run, metric: str) -> str:
     return f"{metric} {value:.1%} (validation)"
 
 
-def _print(console: Console, results: Results, folder: Path) -> None:
-    console.print(_table(results))
+def _print(output: Console, results: Results, folder: Path) -> None:
+    output.print(_table(results))
     chosen = results.recommendation
     assert chosen is not None
     interval = (
@@ -170,21 +153,20 @@ def _print(console: Console, results: Results, folder: Path) -> None:
         if chosen.interval
         else ""
     )
-    console.print(
-        f"\n[bold]Recommended τ = {chosen.temperature:g}[/bold]{interval} for {chosen.metric}",
+    output.print(
+        f"\nRecommended τ = {chosen.temperature:g}{interval} for {chosen.metric}",
+        style="bold",
         highlight=False,
     )
-    console.print(chosen.reason, highlight=False)
+    output.print(chosen.reason)
     if comparison := pixels_in_words(against_pixels(results)):
-        console.print(comparison, highlight=False)
+        output.print(comparison)
     for name, metric in METRIC_NAMES.items():
         other = chosen.by_metric.get(metric)
         if other is not None and metric != chosen.metric:
-            console.print(
-                f"For {name} ({metric}): τ = {other.temperature:g}, {other.shape}.", highlight=False
-            )
-    console.print(f"\nTrain with it:  {chosen.command}", highlight=False, soft_wrap=True)
-    console.print(f"Look at it:     {folder / 'report.html'}", highlight=False, soft_wrap=True)
+            output.print(f"For {name} ({metric}): τ = {other.temperature:g}, {other.shape}.")
+    output.print(f"\nTrain with it:  {chosen.command}", soft_wrap=True)
+    output.print(f"Look at it:     {folder / 'report.html'}", soft_wrap=True)
 
 
 ACCURACIES = {

@@ -4,17 +4,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from temperance.cli.given import checked, default_folder, earlier, images_and_parts, temperature
+from temperance.cli.given import console, default_folder, settle, temperature
 from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
 from temperance.methods import TrainingConfig
 from temperance.runs import make_folder, write_atomic
 from temperance.runs.config import claim_folder
-from temperance.runs.results import Results, Run, write_results
-from temperance.search import TrainConfig, default_epochs
+from temperance.runs.results import Results, Run, check_results, write_results
+from temperance.search import TrainConfig
 from temperance.search.member import MEMBER, finished_member, measure_baselines, run_member
 from temperance.search.sweep import about, environment, metrics_table
 
@@ -27,18 +26,14 @@ def run_train(
     """Parse, train, print."""
     if given["temperature"] is not None:
         given["temperature"] = temperature(given["temperature"])
-    values = earlier(config, TrainConfig, given)
-    if "temperature" not in values:
+    elif config is None:
         raise InputError(
             "train needs a temperature; give one with --temperature 0.2, or find one: temperance sweep"
         )
-    images, parts = images_and_parts(values["data"], values.get("image_size"))
-    values["fingerprint"] = images.fingerprint
-    values.setdefault("batch_size", TrainConfig.model_fields["batch_size"].default)
-    values.setdefault("epochs", default_epochs(len(parts.train), values["batch_size"]))
-    settings = checked(TrainConfig, values)
+    settings, images, parts = settle(TrainConfig, given, config)
     folder = make_folder(out or default_folder("train", settings.data))
     claim_folder(folder, settings)
+    check_results(folder)
     if not resume:
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         (folder / MEMBER).unlink(missing_ok=True)
@@ -61,7 +56,7 @@ def run_train(
 
 
 def _train(config: TrainingConfig, images: ImageSet, parts: Splits, folder: Path) -> Run:
-    console = Console(stderr=True)
+    output = console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -71,13 +66,13 @@ def _train(config: TrainingConfig, images: ImageSet, parts: Splits, folder: Path
         TimeRemainingColumn(),
         TextColumn("loss {task.fields[loss]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=output, disable=not output.is_terminal) as bar:
         task = bar.add_task("training", total=config.epochs, loss="")
 
         def show(epoch: int, loss: float) -> None:
             bar.update(task, completed=epoch, loss=f"{loss:.3f}")
-            if not console.is_terminal:
-                console.print(f"epoch {epoch} of {config.epochs}: loss {loss:.3f}", highlight=False)
+            if not output.is_terminal:
+                output.print(f"epoch {epoch} of {config.epochs}: loss {loss:.3f}")
 
         return run_member(
             images,
@@ -91,22 +86,20 @@ def _train(config: TrainingConfig, images: ImageSet, parts: Splits, folder: Path
 
 
 def _print(results: Results, folder: Path) -> None:
-    console = Console()
+    output = console()
     (run,) = results.runs
     accuracies = run.test.features
     raw = results.baselines.raw_pixels.test.features
     if accuracies.linear_accuracy is not None:
-        console.print(
+        output.print(
             f"On {results.data.test} test images the features reach {accuracies.linear_accuracy:.1%} by a "
             f"linear probe, {accuracies.knn_accuracy:.1%} by kNN and {accuracies.few_shot_accuracy:.1%} from "
             f"five images a class; raw pixels {raw.linear_accuracy:.1%}, {raw.knn_accuracy:.1%} and "
             f"{raw.few_shot_accuracy:.1%}.",
             highlight=False,
         )
-    console.print(
+    output.print(
         f"Uniformity {run.geometry.uniformity:.2f}, local separation {run.geometry.local_separation:.3f}.",
         highlight=False,
     )
-    console.print(
-        f"The extractor: {folder / 'encoder.safetensors'}", highlight=False, soft_wrap=True
-    )
+    output.print(f"The extractor: {folder / 'encoder.safetensors'}", soft_wrap=True)

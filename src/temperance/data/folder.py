@@ -1,5 +1,6 @@
 """A folder of images, as people have them: any size, any mode, some broken."""
 
+import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
@@ -32,26 +33,27 @@ def read_folder(folder: Path, size: int = DEFAULT_SIZE) -> ImageSet:
     Raises:
         InputError: if no image is there, or none can be read.
     """
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
-    )
+    files = _files(folder)
     if not files:
         raise InputError(f"{folder} holds no images ({', '.join(sorted(ENDINGS))}); give another")
-    with ThreadPoolExecutor(cpu_count()) as pool:
+    # Filters are the whole process's: set once around the threads, not by each.
+    with warnings.catch_warnings(), ThreadPoolExecutor(cpu_count()) as pool:
+        # A picture large enough to exhaust memory is a fault of the file, not a passing remark.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning)
         pictures = list(pool.map(lambda path: _read(path, size), files))
     kept = [(f, p) for f, p in zip(files, pictures, strict=True) if isinstance(p, np.ndarray)]
     failed = [(f, p) for f, p in zip(files, pictures, strict=True) if isinstance(p, str)]
     if not kept:
         path, fault = failed[0]
         raise InputError(
-            f"none of the {len(files)} images in {folder} can be read: {path}: {fault}"
+            f"none of the {len(files)} images in {_plain(folder)} can be read, the first, {_plain(path)}, "
+            f"because: {fault}; give another folder"
         )
     images = np.stack([picture for _, picture in kept])
     labels, classes, label_notes = _labels(folder, [path for path, _ in kept])
     return ImageSet(
-        name=str(folder),
+        name=_plain(folder),
         images=_as_grey(images),
         labels=labels,
         classes=classes,
@@ -59,15 +61,36 @@ def read_folder(folder: Path, size: int = DEFAULT_SIZE) -> ImageSet:
     )
 
 
+def _files(folder: Path) -> list[Path]:
+    """Every image below a folder, through links too, but never round in circles; nothing hidden."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            path
+            for name in names
+            if not name.startswith(".") and (path := Path(parent, name)).suffix.lower() in ENDINGS
+            if path.is_file()
+        ]
+    return sorted(found)
+
+
+def _plain(path: object) -> str:
+    """A name that any file and any page can hold, whatever bytes the disk has for it."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _read(path: Path, size: int) -> UInt8[np.ndarray, "3 h w"] | str:
     """The picture as (3, size, size) bytes, or why it cannot be read."""
     try:
-        with warnings.catch_warnings():
-            # A picture large enough to exhaust memory is a fault of the file, not a passing remark.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning)
-            with Image.open(path) as opened:
-                picture = _rgb(ImageOps.exif_transpose(opened))
+        with Image.open(path) as opened:
+            picture = _rgb(ImageOps.exif_transpose(opened))
         square = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
         return np.asarray(square).transpose(2, 0, 1)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombWarning) as error:
@@ -81,9 +104,10 @@ def _one_line(error: BaseException) -> str:
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16 or 32 bits of grey
-        wide = np.asarray(picture).astype(np.float64)
-        top = 65535 if wide.max() > 255 else 255
+    if picture.mode.startswith(("I", "F")):  # 16 or 32 bits of grey, or fractions
+        wide = np.nan_to_num(np.asarray(picture).astype(np.float64))
+        top = next((top for top in (1, 255, 65535) if wide.max() <= top), wide.max())
+        top = 255 if top == 1 and picture.mode.startswith("I") else top
         return Image.fromarray((wide * (255 / top)).clip(0, 255).astype(np.uint8)).convert("RGB")
     if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
         see_through = picture.convert("RGBA")
@@ -114,7 +138,7 @@ def _labels(
     classes, labels, counts = np.unique(
         [p[0] for p in parts], return_inverse=True, return_counts=True
     )
-    names = tuple(str(name) for name in classes)
+    names = tuple(_plain(name) for name in classes)
     if len(names) == 1:
         note = (
             f"{folder} has one class only ({names[0]}): accuracy says nothing there, so its images are "
@@ -136,6 +160,6 @@ def _labels(
 def _skipped(failed: list[tuple[Path, str]], total: int) -> tuple[str, ...]:
     if not failed:
         return ()
-    named = "; ".join(f"{path} ({fault})" for path, fault in failed[:NAMED])
+    named = "; ".join(f"{_plain(path)} ({fault})" for path, fault in failed[:NAMED])
     more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
     return (f"skipped {len(failed)} of {total} images that cannot be read: {named}{more}",)

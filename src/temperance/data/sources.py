@@ -41,13 +41,13 @@ def load_images(name: str, size: int | None = None) -> ImageSet:
         >>> load_images("glyph")
         Traceback (most recent call last):
         ...
-        temperance.errors.InputError: no data 'glyph'; did you mean 'glyphs'? There are ...
+        temperance.errors.InputError: no data 'glyph'; did you mean 'glyphs'? there are ...
     """
     if name in BUILT_IN:
         if size is not None:
             raise InputError(f"--image-size is for folders; {name} has a size of its own")
         images = BUILT_IN[name].read()
-    elif Path(name).is_dir():
+    elif _is_folder(name):
         images = read_folder(Path(name), size or DEFAULT_SIZE)
     else:
         raise InputError(_unknown(name))
@@ -59,13 +59,23 @@ def load_images(name: str, size: int | None = None) -> ImageSet:
     return images
 
 
+def _is_folder(name: str) -> bool:
+    try:
+        name.encode()
+        return Path(name).is_dir()
+    except (OSError, UnicodeEncodeError) as error:
+        raise InputError(
+            f"{name[:80]!r} cannot be looked at: {error}; give another folder"
+        ) from error
+
+
 def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, BUILT_IN, n=1, cutoff=0.5)
     known = ", ".join(BUILT_IN)
     if Path(name).is_file():
         return f"{name} is a file; give a folder of images, or one of {known}"
     suggestion = f"did you mean {near[0]!r}? " if near else ""
-    return f"no data {name!r}; {suggestion}There are {known}, or give a folder of images"
+    return f"no data {name!r}; {suggestion}there are {known}, or give a folder of images"
 
 
 def _glyphs() -> ImageSet:

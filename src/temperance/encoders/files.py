@@ -14,6 +14,7 @@ from temperance.runs import read_json, write_atomic, write_json
 
 WEIGHTS = "encoder.safetensors"
 DESCRIPTION = "encoder.json"
+FORMAT = 1
 
 
 def save_encoder(encoder: Encoder, folder: Path, origin: dict[str, Any]) -> None:
@@ -28,7 +29,7 @@ def save_encoder(encoder: Encoder, folder: Path, origin: dict[str, Any]) -> None
         InputError: if the folder cannot be written to.
     """
     description = {
-        "format": 1,
+        "format": FORMAT,
         "architecture": "temperance.encoders.Encoder",
         "spec": asdict(encoder.spec),
         "input": "float images in [0, 1], (n, channels, size, size); mean and std are applied inside",
@@ -61,7 +62,7 @@ def load_encoder(path: str | Path) -> Encoder:
         temperance.errors.InputError: runs/none holds no encoder.json; give the folder of a run or ...
     """
     folder = Path(path)
-    if folder.name == WEIGHTS:
+    if folder.name in (WEIGHTS, DESCRIPTION):
         folder = folder.parent
     if not (folder / DESCRIPTION).is_file():
         raise InputError(
@@ -83,13 +84,19 @@ def load_encoder(path: str | Path) -> Encoder:
 
 def _spec(path: Path) -> EncoderSpec:
     try:
-        given = read_json(path)["spec"]
+        description = read_json(path)
+        if description["format"] != FORMAT:
+            raise ValueError(f"it has format {description['format']}, this version reads {FORMAT}")
+        given = description["spec"]
         names = {field.name for field in fields(EncoderSpec)}
         if set(given) != names:
             raise ValueError(f"its spec has {sorted(given)}")
         lists: dict[str, Any] = {
             n: tuple(v) if isinstance(v, list) else v for n, v in given.items()
         }
+        sizes = [x for x in (*lists.values(), *lists["widths"]) if not isinstance(x, tuple)]
+        if not all(isinstance(x, int) and x > 0 for x in sizes):
+            raise ValueError("its sizes are not whole numbers above 0")
         with torch.device("meta"):
             Encoder(EncoderSpec(**lists))
         return EncoderSpec(**lists)

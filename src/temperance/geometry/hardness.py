@@ -103,11 +103,9 @@ def hardness(
         >>> h.effective_negatives[0], h.false_negative_mass[0]
         (tensor(3.), tensor(0.3333))
     """
-    if anchors.shape != positives.shape:
-        raise InputError(
-            f"anchors have shape {tuple(anchors.shape)} and positives {tuple(positives.shape)}; "
-            "give one positive for each anchor"
-        )
+    _check(anchors, positives, temperature)
+    if top < 1:
+        raise InputError(f"top {top} names no negative; give 1 or more")
     a, p = unit(anchors), unit(positives)
     n = len(a)
     top = min(top, n - 1)
@@ -166,6 +164,7 @@ def push_by_similarity(
         >>> push_by_similarity(torch.eye(3), torch.eye(3), 0.1, bins=4)
         tensor([0., 0., 1., 0.])
     """
+    _check(anchors, positives, temperature)
     a, p = unit(anchors), unit(positives)
     total = a.new_zeros(bins)
     for rows in blocks(len(a), len(a)):
@@ -175,3 +174,13 @@ def push_by_similarity(
         share = relative_penalty(similarity, temperature)
         total.index_add_(0, bin_of.flatten(), share.flatten())
     return total / len(a)
+
+
+def _check(anchors: Tensor, positives: Tensor, temperature: float) -> None:
+    if anchors.shape != positives.shape:
+        raise InputError(
+            f"anchors have shape {tuple(anchors.shape)} and positives {tuple(positives.shape)}; "
+            "give one positive for each anchor"
+        )
+    if not temperature > 0:
+        raise InputError(f"temperature {temperature:g} is not positive; give a number such as 0.1")

@@ -22,6 +22,8 @@ from temperance.errors import InputError
 Reduction = Literal["mean", "sum", "none"]
 Named = Literal["cosine", "dot", "euclidean"]
 Similarity = Named | Callable[[Tensor, Tensor], Tensor]
+# Beyond these a logit of float32 has no digits left.
+LOWEST, HIGHEST = 1e-6, 1e6
 Temperature = float | Float[Tensor, ""] | Float[Tensor, " n"]
 
 
@@ -37,6 +39,7 @@ def check_pair(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
     """Refuse two matrices whose rows are not pairs."""
     check_vectors(name_a, a)
     check_vectors(name_b, b)
+    check_type(name_b, b, name_a, a)
     if a.shape != b.shape:
         raise InputError(
             f"{name_b} have shape {tuple(b.shape)} and {name_a} {tuple(a.shape)}; "
@@ -44,9 +47,19 @@ def check_pair(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
         )
 
 
+def check_type(name: str, x: Tensor, name_like: str, like: Tensor) -> None:
+    """Refuse vectors of another type or on another device."""
+    if (x.dtype, x.device) != (like.dtype, like.device):
+        raise InputError(
+            f"{name} are {x.dtype} on {x.device}, {name_like} {like.dtype} on {like.device}; "
+            "bring them to one type and device"
+        )
+
+
 def check_width(name: str, x: Tensor, like: Tensor) -> None:
     """Refuse further candidates that cannot be compared with the anchors."""
     check_vectors(name, x)
+    check_type(name, x, "queries", like)
     if x.shape[1] != like.shape[1]:
         raise InputError(
             f"{name} have shape {tuple(x.shape)}; give (k, {like.shape[1]}), as wide as the queries"
@@ -59,19 +72,31 @@ def checked_temperature(temperature: Temperature, like: Tensor, anchors: int) ->
     Raises:
         InputError: if it is not positive and finite, or of another shape.
     """
-    tau = torch.as_tensor(temperature, dtype=arithmetic(like), device=like.device)
+    try:
+        tau = torch.as_tensor(temperature, dtype=arithmetic(like), device=like.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"temperature {temperature!r} is not a number; give one such as 0.1"
+        ) from error
     if tau.shape not in ((), (anchors,)):
         raise InputError(
             f"temperature has shape {tuple(tau.shape)}; give one number, or one for each of the "
             f"{anchors} anchors"
         )
-    usable = torch.isfinite(tau) & (tau > 0)
-    if not bool(usable.all()):
-        value = float(tau.detach()[~usable].flatten()[0])
-        raise InputError(
-            f"temperature {value:g} is not positive and finite; give a number such as 0.1"
-        )
+    for value in (float(tau.detach().min()), float(tau.detach().max())):
+        fault = fault_of(value)
+        if fault is not None:
+            raise InputError(f"temperature {value:g} {fault}; give a number such as 0.1")
     return tau
+
+
+def fault_of(temperature: float) -> str | None:
+    """Why a number cannot be a temperature, or None."""
+    if not (math.isfinite(temperature) and temperature > 0):
+        return "is not positive and finite"
+    if not LOWEST <= temperature <= HIGHEST:
+        return f"is not between {LOWEST:g} and {HIGHEST:g}"
+    return None
 
 
 def arithmetic(x: Tensor) -> torch.dtype:

@@ -1,11 +1,11 @@
 """What a training run is asked to do."""
 
-import math
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from temperance.errors import InputError
+from temperance.losses.inputs import fault_of
 
 
 def checked_temperature(value: float) -> float:
@@ -20,10 +20,9 @@ def checked_temperature(value: float) -> float:
         ...
         temperance.errors.InputError: temperature 0 is not positive and finite; give a number such as 0.1
     """
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(
-            f"temperature {value:g} is not positive and finite; give a number such as 0.1"
-        )
+    fault = fault_of(value)
+    if fault is not None:
+        raise InputError(f"temperature {value:g} {fault}; give a number such as 0.1")
     return value
 
 

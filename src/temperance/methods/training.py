@@ -1,6 +1,8 @@
 """Training run from images to an extractor."""
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,6 @@ import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -20,6 +21,7 @@ from temperance.encoders import Encoder, EncoderSpec
 from temperance.errors import InputError
 from temperance.methods.config import TrainingConfig
 from temperance.methods.simclr import SimCLR
+from temperance.runs import make_folder, write_atomic
 
 LAST = "last.ckpt"
 
@@ -71,15 +73,10 @@ def train(
     module = SimCLR(encoder, config, steps=config.epochs * len(batches))
     record = _Record(on_epoch)
     callbacks: list[Callback] = [record]
+    last = None
     if checkpoints is not None:
-        callbacks.append(
-            ModelCheckpoint(
-                checkpoints,
-                filename=Path(LAST).stem,
-                enable_version_counter=False,
-                save_on_train_epoch_end=True,
-            )
-        )
+        last = make_folder(checkpoints) / LAST
+        callbacks.append(_Checkpoint(last))
     with _quiet():
         trainer = Trainer(
             accelerator=accelerator,
@@ -87,15 +84,15 @@ def train(
             max_epochs=config.epochs,
             callbacks=callbacks,
             logger=False,
-            enable_checkpointing=checkpoints is not None,
+            enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
         loader = DataLoader(_Batches(torch.from_numpy(images)), sampler=batches, batch_size=None)
-        last = checkpoints / LAST if checkpoints is not None else None
-        resume = str(last) if last is not None and last.exists() else None
-        trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+        resume = _readable(last) if last is not None and last.exists() else None
+        with _interruptible(trainer):
+            trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
     return Training(encoder.cpu().eval(), record.losses)
 
 
@@ -181,6 +178,46 @@ class _Record(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.losses = list(state_dict["losses"])
+
+
+class _Checkpoint(Callback):
+    """Keeps the state after each epoch; a run that is killed leaves the last whole one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        write_atomic(self.path, trainer.save_checkpoint)
+
+
+def _readable(checkpoint: Path) -> str:
+    """The path of a checkpoint that can be gone on with."""
+    try:
+        found = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if not {"state_dict", "optimizer_states", "callbacks", "loops"} <= set(found):
+            raise ValueError("it is no checkpoint of a training run")
+    except Exception as error:  # a damaged file may fail in any way
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{checkpoint} cannot be read ({reason}); start over with --no-resume"
+        ) from error
+    return str(checkpoint)
+
+
+@contextmanager
+def _interruptible(trainer: Trainer) -> Iterator[None]:
+    """Lightning ends the process when it is interrupted; that is for the caller to decide."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        yield
+    except SystemExit as error:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def dilemma_figure(results: Results) -> str:
         "The dilemma of the temperature",
         "As the temperature rises the space is spread less evenly, and neighbours of one kind stay closer.",
         TAU,
-        *panels,
+        *(panel for panel in panels if panel is not None),
     )
 
 
@@ -223,13 +223,15 @@ def _fitted(
     )
 
 
-def _measured(results: Results, measure: str, title: str, scale: int = 1) -> Panel:
-    """A measure of the space: means over seeds joined by lines, and the seeds."""
+def _measured(results: Results, measure: str, title: str, scale: int = 1) -> Panel | None:
+    """A measure of the space: means over seeds joined by lines, and the seeds; None where there is none."""
     seeds = [
         (run.temperature, scale * value)
         for run in results.runs
         if (value := run.value(f"geometry.{measure}")) is not None
     ]
+    if not seeds:
+        return None
     taus = list(results.by_temperature())
     means = [float(np.mean([v for t, v in seeds if t == tau])) for tau in taus]
     return Panel(Axis(title), [Series("", taus, means, "accent", seeds=seeds)])

@@ -21,6 +21,9 @@ from temperance.report._drawing import Axis as Axis
 from temperance.report.page import asset, text
 
 _BINS = 96
+COLOURS = 8
+LEGEND = 16  # a longer legend would bury the map; the points still say their names under a pointer
+LONGEST_NAME = 24
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Group:
 
 def series_colour(index: int) -> str:
     """Name a colour for the index-th of several series that have no order."""
-    return f"series-{index % 8 + 1}"
+    return f"series-{index % COLOURS + 1}"
 
 
 def heat_colour(index: int, count: int) -> str:
@@ -174,8 +177,10 @@ def scatter_chart(
         groups: The classes.
         letters: Write each point as its group's name, such as a letter, in place of the legend.
     """
-    shapes = {group.name: i % len(SHAPES) for i, group in enumerate(groups)}
-    entries = [(g.name, g.colour, shapes[g.name]) for g in groups if not letters]
+    # Shapes change only when the colours begin again, so that no two of 32 groups look alike.
+    shapes = {group.name: i // COLOURS % len(SHAPES) for i, group in enumerate(groups)}
+    named = not letters and len(groups) <= LEGEND
+    entries = [(_shortened(g.name), g.colour, shapes[g.name]) for g in groups if named]
     legend, top = draw.legend(entries)
     x = draw.fit(Axis("across"), [v for g in groups for v in g.x])
     y = draw.fit(Axis("up"), [v for g in groups for v in g.y])
@@ -200,6 +205,10 @@ def standalone(chart: str) -> str:
         raise ValueError("this is not a chart of this module: it has no viewBox")
     sized = chart.replace("<svg ", f'<svg width="{size[1]}" height="{size[2]}" ', 1)
     return sized.replace(">", f"><style>{asset('chart.css')}</style>", 1) + "\n"
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def _heights(panel: Panel) -> list[float]:

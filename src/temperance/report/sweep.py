@@ -41,10 +41,7 @@ DILEMMA = (
 ACCURACIES = {"knn_accuracy": "kNN", "linear_accuracy": "linear", "few_shot_accuracy": "5-shot"}
 MEASURES = {
     "alignment": ("alignment", "squared distance of the two views; lower is better"),
-    "uniformity": (
-        "uniformity",
-        "lower is spread more evenly; −3.94 is the ideal in 128 dimensions",
-    ),
+    "uniformity": ("uniformity", "lower is spread more evenly"),
     "tolerance": ("tolerance", "mean cosine within a class"),
     "effective_negatives": ("effective negatives", "among how many the push is shared"),
     "false_negative_mass": ("false-negative mass", "share of the push on the anchor's own class"),
@@ -120,13 +117,13 @@ def _answer(results: Results) -> str:
     assert chosen is not None
     use = figures.USES[chosen.metric]
     answer = f'Train with <strong class="answer">τ = {chosen.temperature:g}</strong>'
-    if chosen.shape == "flat":
+    if chosen.interval is None:
+        lead = f"{answer}, the only temperature tried."
+    elif chosen.shape == "flat":
         lead = f"{answer}; for the {use}, any temperature tried serves as well."
-    elif chosen.interval:
+    else:
         low, high = chosen.interval
         lead = f"{answer} for the {use}; the best lies, at 90 %, between {low:g} and {high:g}."
-    else:
-        lead = f"{answer}, the only temperature tried."
     words = [
         chosen.reason,
         pixels_in_words(against_pixels(results)),
@@ -166,9 +163,10 @@ def _uses(results: Results) -> str:
 def _use_row(metric: str, choice: Choice) -> str:
     interval = f"{choice.interval[0]:g} to {choice.interval[1]:g}" if choice.interval else "–"
     seeds = ", ".join(f"{t:g}" for t in choice.best_per_seed.values())
+    shape = SHAPES[choice.shape] if choice.interval else "one point"
     return (
         f'<tr><th scope="row">{text(figures.USES[metric])}</th><td>{choice.temperature:g}</td>'
-        f"<td>{interval}</td><td>{seeds}</td><td>{SHAPES[choice.shape]}</td></tr>"
+        f"<td>{interval}</td><td>{seeds}</td><td>{shape}</td></tr>"
     )
 
 
@@ -331,8 +329,8 @@ def _method(results: Results) -> str:
         "not grow with the gradient, so that the 1/τ in the gradient is not mistaken for the effect of τ.",
         f"Runs: {len(config.temperatures)} temperatures × {config.seeds} seeds, {seconds / 60:.1f} minutes "
         "of one core in all.",
-        "Curves: smoothing splines over log τ. Intervals: 1,000 bootstrap samples over seeds and validation "
-        "images.",
+        ("Curves: smoothing splines" if len(config.temperatures) > 4 else "Curves: straight lines")
+        + " over log τ. Intervals: 1,000 bootstrap samples over seeds and validation images.",
         "Measured on "
         + ", ".join(f"{name} {value}" for name, value in environment.items() if name != "platform")
         + f"; {environment['platform']}.",

@@ -77,9 +77,10 @@ def explain(error: ValidationError) -> str:
     """The first fault of a validation in one line."""
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"])
-    given = f", given {_short(fault['input'])}" if not isinstance(fault["input"], dict) else ""
+    said = fault["type"] == "value_error" or isinstance(fault["input"], dict)  # names it itself
+    given = "" if said else f", given {_short(fault['input'])}"
     message = fault["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}{given}"
+    return f"{where}: {message}{given}" if where else f"{message}{given}"
 
 
 def _short(value: object) -> str:

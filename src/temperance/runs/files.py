@@ -1,5 +1,6 @@
 """Files written whole or not at all, and read with one clear line when they are not what they should be."""
 
+import errno
 import json
 import os
 import tempfile
@@ -73,7 +74,7 @@ def read_json(path: Path) -> Any:
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
+    remedy = "free some space or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
     return InputError(
-        f"cannot write {path}: {error.strerror or error}; "
-        "free some space or name another folder with --out"
+        f"cannot write {path}: {error.strerror or error}; {remedy}name another folder with --out"
     )

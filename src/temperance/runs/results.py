@@ -149,6 +149,16 @@ def write_results(folder: Path, results: Results) -> None:
     write_json(folder / RESULTS, results.model_dump(mode="json", by_alias=True))
 
 
+def check_results(folder: Path) -> None:
+    """Refuse a folder whose ``results.json`` this version would not have written.
+
+    Raises:
+        InputError: as ``read_results``; not if there is no such file.
+    """
+    if (folder / RESULTS).exists():
+        read_results(folder)
+
+
 def read_results(folder: Path) -> Results:
     """Read ``results.json`` of a run folder.
 

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float32
+from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from temperance.data import ImageSet, Splits, Views
-from temperance.encoders import Encoder, embed, save_encoder
+from temperance.encoders import Encoder, embed, load_encoder, save_encoder
+from temperance.errors import InputError
 from temperance.geometry import Geometry, describe, hardness
 from temperance.methods import TrainingConfig, train, untrained
 from temperance.runs import make_folder, read_json, write_atomic, write_json
@@ -31,9 +34,23 @@ def member_name(config: TrainingConfig) -> str:
 
 
 def finished_member(folder: Path) -> Run | None:
-    """The member in a folder, if it was finished; its ``member.json`` is written last."""
-    path = folder / MEMBER
-    return Run.model_validate(read_json(path)) if path.exists() else None
+    """The member in a folder, if it was finished; its ``member.json`` is written last.
+
+    Raises:
+        InputError: if it was finished and has been damaged since.
+    """
+    if not (folder / MEMBER).exists():
+        return None
+    try:
+        run = Run.model_validate(read_json(folder / MEMBER))
+        member_arrays(folder)
+        load_encoder(folder)
+    except (InputError, OSError, SafetensorError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{folder} is damaged ({reason}); delete it and give the same command again"
+        ) from error
+    return run
 
 
 def member_arrays(folder: Path) -> Arrays:

@@ -1,6 +1,7 @@
 """Whether learning was worth it: features against raw pixels, on test images."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +13,9 @@ WORDS = {
     "linear_accuracy": "the linear probe",
     "few_shot_accuracy": "five labels a class",
 }
+
+
+Verdict = Literal["better", "level", "worse"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,13 @@ class AgainstPixels:
     pixels: float
 
     @property
-    def beats(self) -> bool:
-        """Whether the features are better by more than two standard errors."""
+    def verdict(self) -> Verdict:
+        """Which is better, by more than two standard errors."""
         margin = self.learned - self.pixels
-        return margin > (0 if np.isnan(self.standard_error) else 2 * self.standard_error)
+        noise = 0.0 if np.isnan(self.standard_error) else 2 * self.standard_error
+        if abs(margin) <= noise:
+            return "level"
+        return "better" if margin > 0 else "worse"
 
 
 def against_pixels(results: Results) -> list[AgainstPixels]:
@@ -66,20 +73,24 @@ def pixels_in_words(comparisons: list[AgainstPixels]) -> str:
     if not comparisons:
         return ""
 
-    def listed(which: bool) -> str:
+    def listed(verdict: Verdict) -> str:
         return ", ".join(
             f"{WORDS[c.metric]} ({100 * c.learned:.1f} % against {100 * c.pixels:.1f} %)"
             for c in comparisons
-            if c.beats == which
+            if c.verdict == verdict
         )
 
     temperature = f"{comparisons[0].temperature:g}"
     words = []
-    if better := listed(True):
+    if better := listed("better"):
         words.append(
             f"At τ = {temperature} the features beat raw pixels on test images by {better}."
         )
-    if worse := listed(False):
+    if level := listed("level"):
+        words.append(
+            f"At τ = {temperature} they are level with raw pixels, within the noise of seeds, by {level}."
+        )
+    if worse := listed("worse"):
         words.append(
             f"At τ = {temperature} the learned features do not beat raw pixels by {worse}: train longer, or "
             "take another encoder, before you trust what this sweep says of that use."

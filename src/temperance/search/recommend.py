@@ -32,8 +32,10 @@ def choose(
     same point over 1,000 bootstrap samples, each with one of the splines. They draw validation images, the
     same for all temperatures, since these are compared on the same images; and, at each temperature,
     seeds, whose deviations are scaled by :math:`\sqrt{s/(s-1)}`, for which a bootstrap of few seeds is too
-    narrow. The curve is called flat when its range would come about from one level and this noise in more
-    than one of twenty samples; the interval is then the whole range.
+    narrow. The curve is called flat when its range is no larger than what comes about in one of twenty cases
+    if, within each seed, the temperatures are shuffled; the interval is then the whole range. With fewer than
+    five temperatures straight lines stand for the splines, and the interval reaches to the neighbours of the
+    best temperature tried, since nothing is known of what lies between.
 
     Args:
         metric: its name in ``results.json``.
@@ -51,29 +53,37 @@ def choose(
         ('peak', True)
     """
     log_tau = np.log(temperatures)
-    grid = np.linspace(log_tau[0], log_tau[-1], GRID) if len(log_tau) > 1 else log_tau
+    grid = np.union1d(np.linspace(log_tau[0], log_tau[-1], GRID), log_tau)
     smoothers = _smoothers(tuple(log_tau), tuple(grid))
     seed_means = values.mean(axis=2, dtype=np.float64)
-    curve = np.mean([smoother @ seed_means.mean(axis=1) for smoother in smoothers], axis=0)
+    mean_smoother = np.mean(smoothers, axis=0)
+    curve = mean_smoother @ seed_means.mean(axis=1)
     shares = np.array_split(_bootstrap(values), len(smoothers))
     samples = np.concatenate([x @ s.T for x, s in zip(shares, smoothers, strict=True)])
-    top = int(curve.argmax())
+    # Of several highest points, as on a constant curve, the middle one.
+    highest = np.flatnonzero(curve >= curve.max() - 1e-9)
+    top = int(highest[len(highest) // 2])
     best = float(np.exp(grid[top]))
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.exp(np.percentile(grid[samples.argmax(axis=1)], [tail, 100 - tail]))
+    if len(temperatures) < FEWEST_FOR_SPLINE:
+        low = temperatures[max(0, np.searchsorted(temperatures, low * 1.0001) - 2)]
+        high = temperatures[
+            min(len(temperatures) - 1, np.searchsorted(temperatures, high * 1.0001))
+        ]
     at_measured = [int(np.abs(grid - x).argmin()) for x in log_tau]
     ties = [
         float(t)
         for t, place in zip(temperatures, at_measured, strict=True)
         if (samples[:, place] >= samples[:, top]).mean() > (1 - CONFIDENCE) / 2
     ]
-    shape = _shape(curve, samples, top)
+    shape = _shape(curve, seed_means, mean_smoother, top)
     if shape == "flat":  # where the curve does not say, the whole range may hold the best
         low, high = temperatures[0], temperatures[-1]
     interval = (_rounded(low), _rounded(high)) if len(temperatures) > 1 else None
     band = np.percentile(samples, [tail, 100 - tail], axis=0)
     choice = Choice(
-        temperature=_rounded(best),
+        temperature=_rounded(best) if len(temperatures) > 1 else float(temperatures[0]),
         interval=interval,
         metric=metric,
         shape=shape,
@@ -99,7 +109,8 @@ def _smoothers(
     points: tuple[float, ...], grid: tuple[float, ...]
 ) -> list[Float[np.ndarray, "g t"]]:
     """Matrices that take values at the points to fitted curves on the grid."""
-    x, at = np.array(points), np.array(grid)
+    span = points[-1] - points[0] or 1.0
+    x, at = ((np.array(values) - points[0]) / span for values in (points, grid))
     units = np.eye(len(x))
     if len(x) < FEWEST_FOR_SPLINE:
         return [np.stack([np.interp(at, x, unit) for unit in units], axis=1)]
@@ -109,7 +120,7 @@ def _smoothers(
         return np.stack([spline(where) for spline in splines], axis=1)
 
     def with_freedom(wanted: float) -> np.ndarray:
-        return matrix(brentq(lambda p: np.trace(matrix(p, x)) - wanted, -30, 15, xtol=1e-3), at)
+        return matrix(brentq(lambda p: np.trace(matrix(p, x)) - wanted, -45, 15, xtol=1e-3), at)
 
     return [with_freedom(wanted) for wanted in DEGREES_OF_FREEDOM if wanted < len(x)]
 
@@ -128,10 +139,15 @@ def _bootstrap(values: Float[np.ndarray, "t s n"]) -> Float[np.ndarray, "b t"]:
     return drawn_means
 
 
-def _shape(curve: np.ndarray, samples: np.ndarray, top: int) -> Shape:
-    # Noise alone: each sample's curve with the fitted one taken off.
-    noise = np.ptp(samples - curve, axis=1)
-    if np.ptp(curve) <= np.quantile(noise, 0.95):
+def _shape(
+    curve: Float[np.ndarray, " g"],
+    seed_means: Float[np.ndarray, "t s"],
+    smoother: Float[np.ndarray, "g t"],
+    top: int,
+) -> Shape:
+    random = np.random.default_rng(1)
+    shuffled = [random.permuted(seed_means, axis=0).mean(axis=1) for _ in range(RESAMPLES)]
+    if np.ptp(curve) <= np.quantile(np.ptp(np.stack(shuffled) @ smoother.T, axis=1), 0.95):
         return "flat"
     if top == 0:
         return "edge-low"

@@ -11,9 +11,11 @@ from typing import Protocol
 import lightning
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 import temperance
 from temperance.data import ImageSet, Splits
+from temperance.errors import InputError
 from temperance.runs import make_folder, read_json, write_atomic, write_json
 from temperance.runs.config import claim_folder
 from temperance.runs.results import (
@@ -23,6 +25,7 @@ from temperance.runs.results import (
     Recommendation,
     Results,
     Run,
+    check_results,
     write_results,
 )
 from temperance.search.config import LABEL_FREE, METRIC_NAMES, SweepConfig
@@ -76,6 +79,7 @@ def sweep(
     """
     make_folder(folder)
     claim_folder(folder, config)
+    check_results(folder)
     make_folder(folder / MEMBERS)
     trainings = config.trainings()
     folders = {training: folder / MEMBERS / member_name(training) for training in trainings}
@@ -159,7 +163,12 @@ def train_command(config: SweepConfig, temperature: float) -> str:
 
 def _kept_baselines(folder: Path) -> Baselines | None:
     path = folder / BASELINES
-    return Baselines.model_validate(read_json(path)) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return Baselines.model_validate(read_json(path))
+    except ValidationError as error:
+        raise InputError(f"{path} is damaged; delete it and give the same command again") from error
 
 
 def _recommend(

@@ -61,6 +61,7 @@ class Workers:
 def workers(count: int, images: ImageSet, parts: Splits) -> Iterator[Workers]:
     """Start worker processes; when the block ends, however it ends, they are gone."""
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     epochs = context.Value("q", 0)
     pool = ProcessPoolExecutor(
         count, mp_context=context, initializer=_begin, initargs=(images, parts, epochs)
@@ -73,7 +74,7 @@ def workers(count: int, images: ImageSet, parts: Splits) -> Iterator[Workers]:
             "kept: give the same command again, with fewer --workers if memory is short"
         ) from error
     finally:
-        for child in multiprocessing.active_children():
+        for child in set(multiprocessing.active_children()) - others:
             child.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
 
