@@ -18,7 +18,7 @@ from temperance import (
     SimpleContrastive,
     SupCon,
 )
-from temperance.contrast import tiled
+from temperance.contrast import threads, tiled
 from temperance.functional import (
     clip,
     decoupled,
@@ -36,6 +36,7 @@ NONE = float("-inf")
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch) -> None:
+    monkeypatch.setattr(threads, "SMALL", 0)
     monkeypatch.setattr(tiled, "FLAT", (7, 10))
     monkeypatch.setattr(tiled, "HEIGHT", 7)
     monkeypatch.setattr(tiled, "WIDTH", 10)

@@ -15,8 +15,6 @@ from temperance.contrast.layout import Candidates, Layout
 from temperance.contrast.tiled import Sums
 
 Backend = Literal["auto", "dense", "tiled"]
-# Where the whole matrix is this small, plain automatic differentiation is as fast.
-SMALL = 1 << 16
 # Rows that are gathered at a time, so that a loss keeps no second copy of its candidates.
 ROWS = 4096
 
@@ -91,7 +89,7 @@ def contrast(
     if layout.sums == "symmetric":
         given = (anchors,)
     pieces = Candidates(given, tuple(scales) if scales else (None,) * len(given))
-    if backend == "dense" or (backend == "auto" and len(anchors) * len(pieces) <= SMALL):
+    if backend == "dense":
         with torch.autocast(anchors.device.type, enabled=False):
             losses, own, sides = dense_contrast(
                 anchors, pieces, target, layout, target_in_sum=target_in_sum

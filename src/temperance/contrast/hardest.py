@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from temperance.contrast.layout import Candidates, Layout
-from temperance.contrast.threads import in_threads
+from temperance.contrast.threads import in_threads, workers_for
 
 # Numbers of a block of whole rows.
 BLOCK = 1 << 20
@@ -57,5 +57,5 @@ def floors(
             floor = ordered.gather(1, (wanted - 1).clamp_max(ordered.shape[1] - 1)[:, None])[:, 0]
             found[rows] = floor - slack * floor.abs().nan_to_num(posinf=0.0)
 
-    in_threads(work, anchors.device)
+    in_threads(work, workers_for(n * m, anchors.device), anchors.device)
     return found

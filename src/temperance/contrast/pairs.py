@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from temperance.contrast.layout import Candidates, Layout
-from temperance.contrast.threads import in_threads
+from temperance.contrast.threads import in_threads, workers_for
 from temperance.contrast.tiled import tiles_of_logits
 
 
@@ -75,7 +75,7 @@ class _PairSums(torch.autograd.Function):
             for rows, _, logits in tiles_of_logits(anchors, pieces, layout, worker, workers):
                 sums[rows] += function.value(logits.add_(bias)).sum(dim=1)
 
-        in_threads(work, anchors.device)
+        in_threads(work, _workers(anchors, candidates), anchors.device)
         return sums
 
     @staticmethod
@@ -96,8 +96,12 @@ class _PairSums(torch.autograd.Function):
                 grad_candidates[tile.columns].addmm_(slopes.T, anchors[rows])
             return grad_candidates, grad_bias
 
-        found = in_threads(work, anchors.device)
+        found = in_threads(work, _workers(anchors, candidates), anchors.device)
         grad_candidates, grad_bias = (
             sum(parts[1:], parts[0]) for parts in zip(*found, strict=True)
         )
         return None, None, grad_anchors, grad_candidates, grad_bias
+
+
+def _workers(anchors: Tensor, candidates: Tensor) -> int:
+    return workers_for(len(anchors) * len(candidates), anchors.device)

@@ -15,17 +15,26 @@ import torch
 T = TypeVar("T")
 
 
-def in_threads(work: Callable[[int, int], T], device: torch.device) -> list[T]:
+# A matrix this small is done before threads have found together.
+SMALL = 1 << 21
+
+
+def workers_for(entries: int, device: torch.device) -> int:
+    """How many threads share a matrix of so many entries; one leaves it to torch to use all cores."""
+    return torch.get_num_threads() if device.type == "cpu" and entries > SMALL else 1
+
+
+def in_threads(work: Callable[[int, int], T], workers: int, device: torch.device) -> list[T]:
     """Call ``work(worker, workers)`` for each worker; the results in order of workers.
 
-    As many workers as torch has threads now on the CPU, one elsewhere. Without gradients and without
-    autocast, whatever the caller has set. Results depend on the number of workers only.
+    Without gradients and without autocast, whatever the caller has set. Results depend on the number of
+    workers only.
 
     Args:
         work: takes the worker's number and the number of workers.
+        workers: from ``workers_for``.
         device: on which the tensors lie.
     """
-    workers = torch.get_num_threads() if device.type == "cpu" else 1
     if workers == 1:
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             return [work(0, 1)]

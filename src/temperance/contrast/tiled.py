@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from temperance.contrast.layout import Candidates, Layout, Tile
-from temperance.contrast.threads import in_threads
+from temperance.contrast.threads import SMALL, in_threads, workers_for
 
 # Tiles are large enough that starting their operations costs little beside them, and small enough that what a
 # thread has at hand stays in its caches. Those of one_pass are flat, since a block of whole rows is kept:
@@ -80,17 +80,20 @@ def one_pass(
     Returns:
         The sums, the slopes ``(n,)``, the gradient of the anchors, and those of the parts.
     """
-    n, d = anchors.shape
+    (n, d), m = anchors.shape, len(candidates)
     keep = any(wanted)
+    workers = workers_for(n * m, anchors.device)
     height, width = FLAT
-    if keep:
-        height = max(32, min(height, BLOCK // max(1, len(candidates))))
+    if workers == 1:
+        height, width = min(n, max(height, SMALL // max(1, m))), m
+    elif keep:
+        height = max(32, min(height, BLOCK // max(1, m)))
     log_sum, slope, mean_logit, largest = (anchors.new_empty(n) for _ in range(4))
     grad = torch.empty_like(anchors)
 
     def work(worker: int, workers: int) -> list[Tensor | None]:
         grads = _zeros(candidates, anchors, wanted)
-        buffer = anchors.new_empty(height * (len(candidates) if keep else width))
+        buffer = anchors.new_empty(height * (m if keep else width))
         for rows in _blocks(n, height, worker, workers):
             here, block = anchors[rows], layout.block(rows)
             h = len(here)
@@ -133,7 +136,7 @@ def one_pass(
                     into[tile.inside].addmm_(shares.T, here * scale[:, None])
         return grads
 
-    grads = _added(in_threads(work, anchors.device))
+    grads = _added(in_threads(work, workers, anchors.device))
     sums = Sums(log_sum, mean_logit, largest) if statistics else Sums(log_sum)
     return sums, slope, grad, grads
 
@@ -167,17 +170,19 @@ def log_sums(
         for rows, tile, logits in tiles_of_logits(anchors, candidates, layout, worker, workers):
             other = by_row if _mirrored(layout, rows, tile) else by_column
             if shifted:
-                by_row.add_shifted(rows, logits, spare(logits), dim=1)
+                by_row.add_shifted(rows, logits, spare(*logits.shape), dim=1)
                 if other is not None:
-                    other.add_shifted(tile.columns, logits, spare(logits), dim=0)
+                    other.add_shifted(tile.columns, logits, spare(*logits.shape), dim=0)
             else:
-                shares = torch.exp(logits, out=spare(logits)) if statistics else logits.exp_()
+                shares = (
+                    torch.exp(logits, out=spare(*logits.shape)) if statistics else logits.exp_()
+                )
                 by_row.add(rows, shares, logits, dim=1)
                 if other is not None:
                     other.add(tile.columns, shares, logits, dim=0)
         return by_row.sums(), None if by_column is None else by_column.sums()
 
-    found = in_threads(work, anchors.device)
+    found = in_threads(work, workers_for(n * m, anchors.device), anchors.device)
     columns = [column for _, column in found if column is not None]
     return merge([rows for rows, _ in found]), merge(columns) if columns else None
 
@@ -226,11 +231,15 @@ def gradients(
         for rows, tile, logits in tiles_of_logits(anchors, candidates, layout, worker, workers):
             mirrored = _mirrored(layout, rows, tile)
             if shifted:
-                _weigh_shifted(logits, spare(logits), rows, tile.columns, rows_at, columns_at)
+                _weigh_shifted(
+                    logits, spare(*logits.shape), rows, tile.columns, rows_at, columns_at
+                )
             else:
                 weight = row_weight[rows, None]
                 if column_weight is not None:
-                    weight = torch.add(weight, column_weight[tile.columns], out=spare(logits))
+                    weight = torch.add(
+                        weight, column_weight[tile.columns], out=spare(*logits.shape)
+                    )
                 logits.exp_().mul_(weight)
             grad[rows].addmm_(logits, tile.vectors)
             into = grads[tile.part]
@@ -240,7 +249,8 @@ def gradients(
                 into[tile.inside].addmm_(logits.T, anchors[rows])
         return [grad if shared is None else None, *grads]
 
-    grad, *grads = _added(in_threads(work, anchors.device))
+    workers = workers_for(len(anchors) * len(candidates), anchors.device)
+    grad, *grads = _added(in_threads(work, workers, anchors.device))
     result = grad if shared is None else shared
     assert result is not None
     return result, grads
@@ -294,14 +304,23 @@ def _inverse(total: Tensor) -> Tensor:
     return 1 / total.where(total > 0, torch.ones_like(total))
 
 
+def _tile_size(n: int, m: int, workers: int) -> tuple[int, int]:
+    """Height and width of tiles; one thread takes as much at a time as it may."""
+    if workers > 1:
+        return HEIGHT, WIDTH
+    return min(n, max(HEIGHT, SMALL // max(1, m))), m
+
+
 class _Spare:
-    """Memory of the size of a tile, used again for each: new memory would cost more than the work in it."""
+    """Memory of the size of a tile, used again: new memory would cost more than the work in it."""
 
     def __init__(self, like: Tensor) -> None:
-        self._memory = like.new_empty(max(SIDE * SIDE, HEIGHT * WIDTH))
+        self._memory = like.new_empty(0)
 
-    def __call__(self, tile: Tensor) -> Tensor:
-        return self._memory[: tile.numel()].view(tile.shape)
+    def __call__(self, height: int, width: int) -> Tensor:
+        if self._memory.numel() < height * width:
+            self._memory = self._memory.new_empty(height * width)
+        return self._memory[: height * width].view(height, width)
 
 
 def _weigh_shifted(
@@ -338,27 +357,28 @@ def tiles_of_logits(
     anchors: Tensor, candidates: Candidates, layout: Layout, worker: int, workers: int
 ) -> Iterator[tuple[slice, Tile, Tensor]]:
     """One worker's tiles of logits; of a symmetric matrix those on and above the diagonal."""
-    buffer = anchors.new_empty(max(SIDE * SIDE, HEIGHT * WIDTH))
+    n, m = len(anchors), len(candidates)
+    spare = _Spare(anchors)
+    height, width = _tile_size(n, m, workers)
+    mine: Iterator[tuple[slice, Tile]]
     if layout.sums == "symmetric":
-        side = min(SIDE, -(-len(anchors) // (2 * workers)))
-        squares = [
-            slice(top, min(top + side, len(anchors))) for top in range(0, len(anchors), side)
-        ]
+        side = SIDE if workers > 1 else height
+        squares = [slice(top, min(top + side, n)) for top in range(0, n, side)]
         pairs = [(r, Tile(0, c, c, anchors[c])) for i, r in enumerate(squares) for c in squares[i:]]
-        mine: Iterator[tuple[slice, Tile]] = iter(pairs[worker::workers])
+        mine = iter(pairs[worker::workers])
     else:
         mine = (
             (rows, tile)
-            for rows in _blocks(len(anchors), HEIGHT, worker, workers)
-            for tile in candidates.tiles(WIDTH, anchors.dtype)
+            for rows in _blocks(n, height, worker, workers)
+            for tile in candidates.tiles(width, anchors.dtype)
         )
     block = None
     for rows, tile in mine:
         if block is None or block.rows != rows:
             block = layout.block(rows)
-        height, width = rows.stop - rows.start, len(tile.vectors)
-        logits = buffer[: height * width].view(height, width)
-        torch.mm(anchors[rows], tile.vectors.T, out=logits)
+        here = anchors[rows]
+        logits = spare(len(here), len(tile.vectors))
+        torch.mm(here, tile.vectors.T, out=logits)
         block.leave_out(logits, tile.columns)
         yield rows, tile, logits
 
