@@ -11,6 +11,7 @@ from temperance.contrast.engine import Backend, Statistics, contrast
 from temperance.contrast.hardest import floors
 from temperance.contrast.layout import Layout
 from temperance.contrast.pairs import COUNT, LINEAR, SOFTPLUS, pair_sums
+from temperance.contrast.ring import ranks, total_over_ranks
 
 __all__ = [
     "COUNT",
@@ -27,4 +28,6 @@ __all__ = [
     "floors",
     "inverse_norms",
     "pair_sums",
+    "ranks",
+    "total_over_ranks",
 ]

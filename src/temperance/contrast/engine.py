@@ -1,7 +1,7 @@
 """The one loss that all contrastive losses are made of, and its gradients."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -12,9 +12,10 @@ from torch.nn.functional import softplus
 from temperance.contrast import tiled
 from temperance.contrast.dense import NO_THRESHOLD, dense_contrast
 from temperance.contrast.layout import Candidates, Layout
+from temperance.contrast.ring import ring_contrast
 from temperance.contrast.tiled import Sums
 
-Backend = Literal["auto", "dense", "tiled"]
+Backend = Literal["auto", "dense", "tiled", "ring"]
 # Rows that are gathered at a time, so that a loss keeps no second copy of its candidates.
 ROWS = 4096
 
@@ -70,7 +71,9 @@ def contrast(
             used, or None; such a part gets no gradient.
         bound: no logit is larger than this, in absolute value.
         statistics: whether to return what else the pass tells.
-        backend: ``"dense"`` (the whole matrix), ``"tiled"``, or ``"auto"``.
+        backend: ``"dense"`` (the whole matrix), ``"tiled"``, or ``"auto"``, which is that. ``"ring"``:
+            the candidates of all ranks of ``torch.distributed`` are negatives, and none holds them all;
+            for positives among the candidates, and without statistics.
 
     Returns:
         A scalar with weights, otherwise ``(n,)`` (``(2n,)`` under ``"both"``: anchors, then candidates),
@@ -100,6 +103,13 @@ def contrast(
         flat = [x for side in sides for x in _flat(_sums_of(side.detach()))]
         return loss, _statistics(own.detach(), flat, layout)
     shifted = bound > tiled.UNSHIFTED[anchors.dtype]
+    if backend == "ring":
+        if layout.sums == "symmetric":
+            layout = replace(layout, sums="rows", itself=True)
+        losses = ring_contrast(
+            anchors, given[0], layout, target_in_sum=target_in_sum, shifted=shifted
+        )
+        return losses if weights is None else torch.dot(losses, weights.to(losses.dtype)), None
     call = _Call(layout, pieces.scales, target_in_sum, target is None, shifted, statistics)
     parts = () if layout.sums == "symmetric" else given
     loss, own, *sums = _Contrast.apply(call, anchors, target, weights, *parts)

@@ -70,7 +70,13 @@ def compare(
     first = next(iter(anchors.values()))
     n = sum(len(x) for x in anchors.values())
     tau = checked_temperature(options.temperature, first, n)
-    factors = anchor_weights(options.reduction, weights, n, tau)
+    ring = options.backend == "ring"
+    factors = anchor_weights(options.reduction, weights, n, tau, over_ranks=ring)
+    if ring and (positives or target or options.statistics or share or callable(similarity)):
+        raise InputError(
+            "backend 'ring' takes in-batch negatives and a named similarity, without statistics; "
+            "leave the rest out"
+        )
     if callable(similarity):
         if options.statistics or target is not None:
             named(similarity)

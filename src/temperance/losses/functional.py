@@ -13,7 +13,10 @@ Options they share:
 - ``reduction``: ``"mean"`` or ``"sum"`` over anchors, or ``"none"``. ``weights``: one for each anchor;
   the mean is then the weighted one, Σ w L / Σ w.
 - ``statistics``: return ``(loss, LossStatistics)``, from the same pass.
-- ``backend``: ``"auto"``, ``"tiled"``, or ``"dense"``, which holds the matrix and has second derivatives.
+- ``backend``: ``"auto"``, ``"tiled"``, or ``"dense"``, which holds the matrix and has second
+  derivatives; and for in-batch InfoNCE, NT-Xent, CLIP and DCL ``"ring"``: the batch is that of all ranks
+  of ``torch.distributed``, and no rank holds it whole. The average of the ranks' losses is then the loss
+  of the whole batch, and so are the gradients that DistributedDataParallel averages.
 """
 
 from dataclasses import replace
@@ -202,7 +205,7 @@ def decoupled(
         >>> decoupled(torch.eye(4), torch.eye(4), temperature=0.5)
         tensor(-0.2082)
     """
-    if len(view_a) == 1:
+    if len(view_a) == 1 and backend != "ring":
         raise InputError("view_a has one row, and so no negatives; give at least two instances")
     options = Options(temperature, similarity, reduction, weights, statistics, backend)
     return _two_views(view_a, view_b, classes, options, target_in_sum=False)

@@ -16,6 +16,8 @@ from temperance.contrast import (
     directions,
     floors,
     inverse_norms,
+    ranks,
+    total_over_ranks,
 )
 from temperance.errors import InputError
 
@@ -167,7 +169,7 @@ def logits(
         parts, scales = [], []
         for name, x in candidates.items():
             # What needs no gradient, such as a queue, is read where it lies and never copied.
-            lies = not x.requires_grad
+            lies = not x.requires_grad and backend != "ring"
             parts.append(x if lies else positions(similarity, name, x, backend))
             scales.append(inverse_norms(name, x) if lies else None)
         return Logits(_directions(backend)(1 / tau, **anchors), parts, scales, bound)
@@ -232,9 +234,16 @@ def _longest(x: Tensor) -> float:
 
 
 def anchor_weights(
-    reduction: Reduction, weights: Tensor | None, anchors: int, like: Tensor
+    reduction: Reduction,
+    weights: Tensor | None,
+    anchors: int,
+    like: Tensor,
+    *,
+    over_ranks: bool = False,
 ) -> Tensor | None:
     """What each anchor's loss is multiplied by in the sum that the reduction asks for; None for no sum.
+
+    Over ranks the mean is such that the average of all ranks' losses is the mean over all anchors.
 
     Raises:
         InputError: on an unknown reduction, or weights that are not one number ≥ 0 for each anchor.
@@ -254,6 +263,8 @@ def anchor_weights(
     if reduction == "sum":
         return given
     total = given.sum()
+    if over_ranks:
+        total = total_over_ranks(total) / ranks()
     if not math.isfinite(float(total)) or float(total) == 0:
         raise InputError("all weights are 0, so there is no mean; give some that are not")
     return given / total
