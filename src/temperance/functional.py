@@ -10,8 +10,11 @@ from temperance.losses.functional import (
     simple_contrastive,
     sup_con,
 )
+from temperance.losses.several import Temperatures, at_temperatures
 
 __all__ = [
+    "Temperatures",
+    "at_temperatures",
     "clip",
     "decoupled",
     "hard_contrastive",

@@ -12,6 +12,7 @@ from temperance.contrast.hardest import floors
 from temperance.contrast.layout import Layout
 from temperance.contrast.pairs import COUNT, LINEAR, SOFTPLUS, pair_sums
 from temperance.contrast.ring import ranks, total_over_ranks
+from temperance.contrast.threads import in_threads, workers_for
 
 __all__ = [
     "COUNT",
@@ -26,8 +27,10 @@ __all__ = [
     "differentiable_directions",
     "directions",
     "floors",
+    "in_threads",
     "inverse_norms",
     "pair_sums",
     "ranks",
     "total_over_ranks",
+    "workers_for",
 ]
