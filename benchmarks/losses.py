@@ -1,13 +1,14 @@
-"""How fast the losses are, beside plain automatic differentiation, other libraries, and the bare matrix products.
+"""How fast the losses are, beside plain automatic differentiation, other libraries, and bare matrix products.
 
+    pip install --group peers                       # the other libraries, as far as wanted
     python benchmarks/losses.py                     # every case
     python benchmarks/losses.py --case nt_xent --temperature 0.01 --rounds 9
 
-Every implementation runs forward and backward on the same inputs, in turn, round by round; what is printed are
-medians of the ratios within a round, since a shared machine's speed drifts. "Floor" is the time of the matrix
-products alone that the tiled algorithm needs. Peak memory is the largest resident size of a fresh process above
-its size with the inputs, so gradients and normalised copies count. Gradient errors are relative Frobenius norms
-against a float64 dense computation, at 1,024 rows.
+Every implementation runs forward and backward on the same inputs, in turn, round by round; what is printed
+are medians of the ratios within a round, since a shared machine's speed drifts. "Floor" is the time of the
+matrix products alone that the tiled algorithm needs. Peak memory is the largest resident size of a fresh
+process above its size with the inputs, so gradients and normalised copies count. Gradient errors are relative
+Frobenius norms against a float64 dense computation, at 1,024 rows.
 """
 
 import argparse
@@ -180,8 +181,6 @@ def step(loss: Loss, case: Case, tau: float) -> Callable[[], None]:
 
 def times(runs: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
     for _ in range(rounds):
         for name, run in runs.items():
             begun = time.perf_counter()
@@ -222,9 +221,11 @@ def gradient_error(case: Case, loss: Loss, tau: float) -> float:
     small = Case(case.loss, min(case.rows, 1024), case.width, min(case.queue, 4096))
     a, b, queue = inputs(small)
     loss(a, b, queue, tau).backward()
-    # The same numbers: float64 copies of the float32 inputs.
+    # The same numbers in float64, in the form that keeps its digits on separated pairs.
     wide = [x.detach().double().requires_grad_() for x in (a, b)]
-    dense(small)(*wide, None if queue is None else queue.double(), tau).backward()
+    exact = {"clip": clip, "nt_xent": nt_xent}.get(case.loss, info_nce)
+    more = {} if queue is None else {"negatives": queue.double()}
+    exact(*wide, **more, temperature=tau, backend="dense").backward()
     found = torch.cat([a.grad, b.grad]).double()
     true = torch.cat([wide[0].grad, wide[1].grad])
     return float((found - true).norm() / true.norm())
@@ -261,6 +262,12 @@ def main() -> None:
             continue
         losses = implementations(case)
         runs = {"floor": floor(case)} | {name: step(x, case, tau) for name, x in losses.items()}
+        for name in list(runs):
+            try:
+                runs[name]()
+            except RuntimeError as error:
+                del runs[name], losses[name]
+                print(f"| {case.name} | {name} | cannot: {str(error).splitlines()[0]} | | | | |")
         found = times(runs, options.rounds if case.rows < 100_000 else 1)
         for name, loss in losses.items():
             against = f"{ratio(found['dense'], found[name]):.2f}" if case.dense else "–"

@@ -416,3 +416,19 @@ def test_modules_hold_what_the_functions_are_given() -> None:
 def test_what_makes_no_loss_is_refused(call, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_step_breaks_at_the_loss_alone() -> None:
+    encoder = nn.Linear(D, D).double()
+
+    def step(a: Tensor, b: Tensor) -> Tensor:
+        return 2 * info_nce(encoder(a), encoder(b), temperature=T) + 1
+
+    true = gradients(step, A, B)
+    torch._dynamo.reset()
+    explained = torch._dynamo.explain(step)(A, B)
+    assert explained.graph_break_count == 1
+    compiled = torch.compile(step, backend="aot_eager")
+    for x, y in zip(gradients(compiled, A, B), true, strict=True):
+        torch.testing.assert_close(x, y)

@@ -1,6 +1,7 @@
 """What do I train with? Contrastive losses, as functions and as thin modules over them."""
 
 from temperance.losses import functional
+from temperance.losses.caching import cached_backward
 from temperance.losses.modules import (
     DCL,
     CLIPLoss,
@@ -23,5 +24,6 @@ __all__ = [
     "SigmoidLoss",
     "SimpleContrastive",
     "SupCon",
+    "cached_backward",
     "functional",
 ]

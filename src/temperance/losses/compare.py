@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import wraps
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -27,6 +29,22 @@ from temperance.losses.statistics import LossStatistics
 
 Loss = Float[Tensor, "..."] | tuple[Float[Tensor, "..."], LossStatistics]
 Named = Mapping[str, Tensor]
+
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def uncompiled(function: F) -> F:
+    """Let ``torch.compile`` step over a loss in one break: it looks at values, and spreads over threads."""
+
+    @wraps(function)
+    def call(*args: object, **options: object) -> object:
+        if torch.compiler.is_compiling():
+            # Not at import: that would load the compiler with the package.
+            return torch.compiler.disable(function)(*args, **options)  # type: ignore[no-untyped-call]
+        return function(*args, **options)
+
+    return call  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,7 +37,7 @@ from temperance.contrast import (
     pair_sums,
 )
 from temperance.errors import InputError
-from temperance.losses.compare import Loss, Options, compare
+from temperance.losses.compare import Loss, Options, compare, uncompiled
 from temperance.losses.inputs import (
     Logits,
     Reduction,
@@ -55,6 +55,7 @@ from temperance.losses.inputs import (
 )
 
 
+@uncompiled
 def info_nce(
     queries: Float[Tensor, "n d"],
     keys: Float[Tensor, "n d"],
@@ -134,6 +135,7 @@ def info_nce(
     )
 
 
+@uncompiled
 def nt_xent(
     view_a: Float[Tensor, "n d"],
     view_b: Float[Tensor, "n d"],
@@ -179,6 +181,7 @@ def nt_xent(
     return _two_views(view_a, view_b, classes, options, target_in_sum=True)
 
 
+@uncompiled
 def decoupled(
     view_a: Float[Tensor, "n d"],
     view_b: Float[Tensor, "n d"],
@@ -211,6 +214,7 @@ def decoupled(
     return _two_views(view_a, view_b, classes, options, target_in_sum=False)
 
 
+@uncompiled
 def clip(
     image: Float[Tensor, "n d"],
     text: Float[Tensor, "n d"],
@@ -257,6 +261,7 @@ def clip(
     return compare({"image": image}, {"text": text}, Layout("both", own=own), options)
 
 
+@uncompiled
 def sup_con(
     embeddings: Float[Tensor, "n d"],
     labels: Int[Tensor, " n"],
@@ -342,6 +347,7 @@ def sup_con(
     return losses * given if factors is None else torch.dot(losses, factors)
 
 
+@uncompiled
 def hard_contrastive(
     queries: Float[Tensor, "n d"],
     keys: Float[Tensor, "n d"],
@@ -398,6 +404,7 @@ def hard_contrastive(
     return compare(anchors, candidates, Layout(own=own), options, positives=positives, share=share)
 
 
+@uncompiled
 def simple_contrastive(
     queries: Float[Tensor, "n d"],
     keys: Float[Tensor, "n d"],
@@ -459,6 +466,7 @@ def simple_contrastive(
     return losses if factors is None else torch.dot(losses, factors)
 
 
+@uncompiled
 def sigmoid(
     image: Float[Tensor, "n d"],
     text: Float[Tensor, "n d"],
