@@ -203,8 +203,9 @@ def peak_bytes(case: Case, name: str, tau: float) -> int:
 
 def measure_memory(case: Case, name: str, tau: float) -> None:
     loss = implementations(case)[name]
-    small = Case(case.loss, 300, case.width, 300 if case.queue else 0)
-    step(loss, small, tau)()  # libraries' own memory comes before the count
+    # Threads' and libraries' own memory comes before the count.
+    small = Case(case.loss, 256 if case.queue else 2048, case.width, 16384 if case.queue else 0)
+    step(loss, small, tau)()
     run = step(loss, case, tau)
     status = Path("/proc/self/status")
 

@@ -1,7 +1,5 @@
 """The page of ``temperance explain`` as a person meets it: in a browser, with a slider and keys."""
 
-import shutil
-
 import pytest
 
 from temperance.report import write_explain
@@ -11,43 +9,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def browser():
-    installed = shutil.which("chromium") or shutil.which("google-chrome")  # else Playwright's own
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=installed, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
 def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("explain") / "explain.html"
     write_explain(path)
     return path.as_uri()
-
-
-@pytest.fixture
-def visit(browser, address):
-    """Open the page; afterwards nothing may have been requested, blocked or complained about."""
-    contexts, complaints, requests = [], [], []
-
-    def open_page(width=1400, theme="light", **options):
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=theme, **options
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(address)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert set(requests) == {address}
 
 
 def shown(page, *identifiers):

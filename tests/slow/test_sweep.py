@@ -120,6 +120,32 @@ def test_ctrl_c_says_that_nothing_is_lost(tmp_path: Path, after: float) -> None:
     assert "Traceback" not in printed
 
 
+def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path) -> None:
+    command = [*COMMAND, "train", "digits", "--temperature", "0.2", "--epochs", "200"]
+    command += ["--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    for _ in range(300):
+        if checkpoint.exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the same command goes on with it" in printed
+    assert "Traceback" not in printed
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    first = next(line for line in process.stderr if line.startswith("epoch "))
+    process.kill()
+    process.communicate()
+    assert not first.startswith("epoch 1 ")
+
+
 def test_a_worker_ended_from_outside_is_one_clear_line(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, *SMALL, "--out", str(tmp_path / "run"), "--workers", "1"],
