@@ -169,17 +169,25 @@ def log_sums(
         spare = _Spare(anchors)
         for rows, tile, logits in tiles_of_logits(anchors, candidates, layout, worker, workers):
             other = by_row if _mirrored(layout, rows, tile) else by_column
+            sides = [(by_row, rows, 1)]
+            if other is not None:
+                sides.append((other, tile.columns, 0))
             if shifted:
-                by_row.add_shifted(rows, logits, spare(*logits.shape), dim=1)
-                if other is not None:
-                    other.add_shifted(tile.columns, logits, spare(*logits.shape), dim=0)
-            else:
-                shares = (
-                    torch.exp(logits, out=spare(*logits.shape)) if statistics else logits.exp_()
-                )
-                by_row.add(rows, shares, logits, dim=1)
-                if other is not None:
-                    other.add(tile.columns, shares, logits, dim=0)
+                for sums, index, dim in sides:
+                    sums.add_shifted(index, logits, spare(*logits.shape), dim)
+                continue
+            shares = logits
+            if statistics:
+                for sums, index, dim in sides:
+                    sums.rise(index, logits, dim)
+                shares = spare(*logits.shape)
+            torch.exp(logits, out=shares)
+            for sums, index, dim in sides:
+                sums.total[index] += shares.sum(dim)
+            if statistics:
+                products = logits.clamp_min_(_LOWEST).mul_(shares)
+                for sums, index, dim in sides:
+                    sums.weighted[index] += products.sum(dim)
         return by_row.sums(), None if by_column is None else by_column.sums()
 
     found = in_threads(work, workers_for(n * m, anchors.device), anchors.device)
@@ -262,16 +270,14 @@ class _Running:
     def __init__(self, like: Tensor, size: int, statistics: bool) -> None:
         self.base = like.new_full((size,), float("-inf"))
         self.total = like.new_zeros(size)
-        self.weighted = like.new_zeros(size) if statistics else None
-        self.largest = like.new_full((size,), float("-inf")) if statistics else None
+        self.weighted = like.new_zeros(size)
+        self.largest = like.new_full((size,), float("-inf"))
         self.shifted = False
+        self.statistics = statistics
 
-    def add(self, index: slice, shares: Tensor, logits: Tensor, dim: int) -> None:
-        """Add a tile whose exponentials are at hand."""
-        self.total[index] += shares.sum(dim)
-        if self.weighted is not None and self.largest is not None:
-            self.largest[index] = torch.maximum(self.largest[index], logits.amax(dim))
-            self.weighted[index] += (shares * logits.clamp_min(_LOWEST)).sum(dim)
+    def rise(self, index: slice, logits: Tensor, dim: int) -> None:
+        """Note the largest logits of a tile."""
+        self.largest[index] = torch.maximum(self.largest[index], logits.amax(dim))
 
     def add_shifted(self, index: slice, logits: Tensor, spare: Tensor, dim: int) -> None:
         """Add a tile, its exponentials taken relative to the largest logit so far, in spare memory."""
@@ -283,7 +289,7 @@ class _Running:
         shares = torch.sub(logits, base.unsqueeze(dim), out=spare).exp_()
         self.base[index] = top
         self.total[index] = self.total[index] * shrink + shares.sum(dim)
-        if self.weighted is not None and self.largest is not None:
+        if self.statistics:
             self.largest[index] = top
             weighted = (shares * logits.clamp_min(_LOWEST)).sum(dim)
             self.weighted[index] = self.weighted[index] * shrink + weighted
@@ -291,8 +297,10 @@ class _Running:
     def sums(self) -> Sums:
         """What has come together."""
         base = self.base.nan_to_num(neginf=0.0) if self.shifted else 0.0
-        mean = None if self.weighted is None else self.weighted * _inverse(self.total)
-        return Sums(self.total.log() + base, mean, self.largest)
+        log_sum = self.total.log() + base
+        if not self.statistics:
+            return Sums(log_sum)
+        return Sums(log_sum, self.weighted * _inverse(self.total), self.largest)
 
 
 # An excluded logit is -inf and its share 0; their product must count as 0, not as nan.

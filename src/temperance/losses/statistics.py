@@ -11,7 +11,7 @@ from temperance.contrast import Statistics
 from temperance.geometry import uniformity
 
 # So many rows, evenly spread, stand for all in what is estimated from pairs.
-SAMPLE = 1024
+SAMPLE = 256
 BINS = 64
 
 
@@ -28,7 +28,7 @@ class LossStatistics:
         effective_negatives: ``(n,)`` among how many negatives the push is shared, exp(entropy).
         false_negative_mass: ``(n,)`` share of the push on negatives of the anchor's class; None without
             labels.
-        uniformity: log mean Gaussian potential of at most 1,024 anchors (Wang & Isola 2020).
+        uniformity: log mean Gaussian potential of at most 256 anchors (Wang & Isola 2020).
         histogram: ``(64,)`` shares of the cosines of such anchors to candidates, in equal bins from -1 to 1.
     """
 
