@@ -95,3 +95,17 @@ def test_what_does_not_fit_together_is_refused() -> None:
         cached_backward(NTXent(), [tower(), tower()], [randn(4, 0)], chunk=2)
     with pytest.raises(InputError, match="chunk 0 is not positive"):
         cached_backward(NTXent(), tower(), [randn(4, 0), randn(4, 1)], chunk=0)
+
+
+def test_a_frozen_tower_is_told_nothing() -> None:
+    frozen, learning = tower(0).requires_grad_(False), tower(1)
+    towers = nn.ModuleList([frozen, learning])
+    cached_backward(CLIPLoss(0.1), towers, [randn(8, 1), randn(8, 2)], chunk=3)
+    assert all(p.grad is None for p in frozen.parameters())
+    assert all(p.grad is not None for p in learning.parameters())
+
+
+def test_a_loss_that_gives_no_scalar_is_refused() -> None:
+    for loss in (NTXent(statistics=True), NTXent(reduction="none")):
+        with pytest.raises(InputError, match="gives no scalar"):
+            cached_backward(loss, tower(), [randn(4, 0), randn(4, 1)], chunk=2)

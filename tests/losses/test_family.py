@@ -20,6 +20,7 @@ from temperance import (
 )
 from temperance.contrast import threads, tiled
 from temperance.functional import (
+    at_temperatures,
     clip,
     decoupled,
     hard_contrastive,
@@ -432,3 +433,115 @@ def test_a_compiled_step_breaks_at_the_loss_alone() -> None:
     compiled = torch.compile(step, backend="aot_eager")
     for x, y in zip(gradients(compiled, A, B), true, strict=True):
         torch.testing.assert_close(x, y)
+
+
+def test_a_similarity_of_ones_own_may_hold_frozen_weights_and_be_asked_in_half_precision() -> None:
+    model = Bilinear(randn(D, D, seed=5)).requires_grad_(False)
+    a = A.clone().requires_grad_()
+    info_nce(a, B, similarity=model).backward()
+    assert a.grad is not None
+    half = info_nce(A.half(), B.half(), similarity=model.float(), reduction="none")
+    assert half.dtype == torch.float32
+    weight = nn.Parameter(randn(D, D))
+    with pytest.raises(InputError, match="parameters that need a gradient"):
+        info_nce(A, B, similarity=lambda x, y: x @ weight @ y.T)
+
+
+def test_a_similarity_of_ones_own_has_second_derivatives_when_dense() -> None:
+    a = A.clone().requires_grad_()
+    loss = info_nce(a, B, similarity=lambda x, y: torch.tanh(x @ y.T), backend="dense")
+    (slope,) = torch.autograd.grad(loss, a, create_graph=True)
+    assert torch.autograd.grad(slope.square().sum(), a)[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("loss", [nt_xent, clip])
+def test_autocast_changes_nothing_anywhere(loss) -> None:
+    a, b = A.float().requires_grad_(), B.float().requires_grad_()
+
+    def run() -> list[Tensor]:
+        value, told = loss(a, b, temperature=0.05, statistics=True)
+        grads = torch.autograd.grad(value, (a, b))
+        seen = at_temperatures(a, b, temperatures=[0.05])
+        return [value, *grads, told.histogram, seen.loss, seen.positive_similarity]
+
+    plain = run()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = run()
+    for x, y in zip(mixed, plain, strict=True):
+        torch.testing.assert_close(x, y, rtol=0, atol=0)
+
+
+def test_distances_of_vectors_far_from_the_origin_keep_their_digits() -> None:
+    far = 100.0
+    found = gradients(
+        lambda a, b: info_nce(a, b, temperature=50.0, similarity="euclidean"),
+        (A + far).float(),
+        (B + far).float(),
+    )
+    a, b = (A + far).float().double(), (B + far).float().double()
+    true = gradients(
+        lambda x, y: cross_entropy(similarity("euclidean", x, y) / 50.0, torch.arange(N)), a, b
+    )
+    for x, y in zip(found, true, strict=True):
+        torch.testing.assert_close(x.double(), y, rtol=1e-4, atol=1e-8)
+
+
+def test_exactly_the_hardest_share_is_kept() -> None:
+    a, b = randn(201, 8), randn(201, 8, seed=1)
+    _, told = hard_contrastive(a, b, share=0.075, temperature=1e5, statistics=True)
+    torch.testing.assert_close(told.effective_negatives, torch.full((201,), 15.0).double())
+
+
+@pytest.mark.parametrize(
+    "loss", [info_nce, nt_xent, clip, hard_contrastive, simple_contrastive, sigmoid]
+)
+def test_inference_mode(loss) -> None:
+    with torch.inference_mode():
+        found = loss(A, B)
+        at_temperatures(A, B, temperatures=[0.1])
+    assert found == loss(A, B)
+
+
+def test_statistics_where_there_is_little_to_tell() -> None:
+    _, told = info_nce(A[:1], B[:1], QUEUE, statistics=True)
+    assert math.isnan(told.uniformity)
+    _, told = nt_xent(A[:1], B[:1], classes=LABELS[:1], statistics=True)
+    assert told.effective_negatives.tolist() == [0, 0]
+    assert told.false_negative_mass.tolist() == [0, 0]
+
+
+def test_the_ring_of_one_is_the_loss_itself() -> None:
+    weights = torch.linspace(0.5, 2, N, dtype=torch.float64)
+
+    def run(backend: str) -> list[Tensor]:
+        return gradients(
+            lambda a, b, w: info_nce(a, b, weights=w, similarity="dot", backend=backend),
+            *(A, B, weights),
+        )
+
+    for x, y in zip(run("ring"), run("dense"), strict=True):
+        torch.testing.assert_close(x, y)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: info_nce(A, B, QUEUE, in_batch=True, backend="ring"), "backend 'ring' takes"),
+        (lambda: info_nce(A, B, statistics=True, backend="ring"), "backend 'ring' takes"),
+        (lambda: info_nce(A, B, backend="dens"), "backend 'dens' is unknown"),
+        (lambda: info_nce(A, B, classes=LABELS), "give statistics=True"),
+        (lambda: info_nce(A, B, labels=LABELS, statistics=True), "there are no statistics"),
+        (
+            lambda: info_nce(A, B, classes=LABELS[:1], statistics=True),
+            "one whole number for each of the 24 rows",
+        ),
+        (lambda: sup_con(A, LABELS, backend="ring"), "SupCon has no ring"),
+        (lambda: sup_con(A, LABELS, weights=torch.ones(3)), "one for each of the 24 anchors"),
+        (lambda: sigmoid(A, B, temperature=PER_ANCHOR), "give one number"),
+        (lambda: simple_contrastive(A, B, weight=float("nan")), "not finite"),
+        (lambda: decoupled(A[:1], B[:1], backend="ring"), "no negatives"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(call, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call()

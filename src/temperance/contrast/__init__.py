@@ -5,7 +5,7 @@ exponentials of the negatives' logits. ``contrast`` computes it and its gradient
 matrix of all similarities; its backend ``"dense"`` is the same equation written out, the oracle of the tests.
 """
 
-from temperance.contrast.custom import custom_diagonal, custom_log_sums
+from temperance.contrast.custom import custom_diagonal, custom_log_sums, dense_custom_log_sums
 from temperance.contrast.directions import differentiable_directions, directions, inverse_norms
 from temperance.contrast.engine import Backend, Statistics, contrast
 from temperance.contrast.hardest import floors
@@ -24,6 +24,7 @@ __all__ = [
     "contrast",
     "custom_diagonal",
     "custom_log_sums",
+    "dense_custom_log_sums",
     "differentiable_directions",
     "directions",
     "floors",

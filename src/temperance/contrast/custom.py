@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from temperance.contrast.dense import log_sum_of_rows
 from temperance.contrast.layout import Layout
+from temperance.errors import InputError
 
 Similarity = Callable[[Tensor, Tensor], Tensor]
 # Side of a tile: what the similarity makes of a tile besides the tile itself is not known.
@@ -29,8 +31,8 @@ def custom_log_sums(
     tile alone.
 
     Args:
-        similarity: takes ``(h, d)`` and ``(w, d)``, gives ``(h, w)``. Where it is an ``nn.Module`` its
-            parameters receive their gradients.
+        similarity: takes ``(h, d)`` and ``(w, d)``, gives ``(h, w)``, the same each time it is asked.
+            Where it is an ``nn.Module`` its parameters receive their gradients.
         anchors: ``(n, d)``.
         candidates: ``(m, d)``.
         temperature: τ > 0, a scalar tensor.
@@ -38,13 +40,38 @@ def custom_log_sums(
         flipped: whether the similarity takes candidates first and anchors second.
 
     Raises:
+        InputError: if it holds parameters that need a gradient and is no ``nn.Module``.
         RuntimeError: on double backward.
     """
-    weights = tuple(similarity.parameters()) if isinstance(similarity, nn.Module) else ()
+    weights: tuple[Tensor, ...] = ()
+    if isinstance(similarity, nn.Module):
+        weights = tuple(p for p in similarity.parameters() if p.requires_grad)
+    elif torch.is_grad_enabled():
+        with torch.autocast(anchors.device.type, enabled=False):
+            tried = _tile(similarity, flipped, anchors[:1].detach(), candidates[:1].detach())
+        if tried.requires_grad:
+            raise InputError(
+                "the similarity holds parameters that need a gradient; give an nn.Module that owns them"
+            )
     sums: Tensor = _Custom.apply(
         similarity, flipped, layout, anchors, candidates, temperature, *weights
     )
     return sums
+
+
+def dense_custom_log_sums(
+    similarity: Similarity,
+    anchors: Float[Tensor, "n d"],
+    candidates: Float[Tensor, "m d"],
+    temperature: Float[Tensor, ""],
+    layout: Layout,
+    *,
+    flipped: bool = False,
+) -> Float[Tensor, " n"]:
+    """``custom_log_sums`` over the whole matrix, by plain automatic differentiation."""
+    logits = (_tile(similarity, flipped, anchors, candidates) / temperature).clone()
+    layout.block(slice(0, len(anchors))).leave_out(logits, slice(0, len(candidates)))
+    return log_sum_of_rows(logits)
 
 
 def custom_diagonal(
@@ -52,7 +79,8 @@ def custom_diagonal(
 ) -> Float[Tensor, " n"]:
     """The similarity of each anchor to its own positive alone."""
     blocks = zip(torch.split(anchors, SIDE // 8), torch.split(positives, SIDE // 8), strict=True)
-    return torch.cat([similarity(a, p).diagonal() for a, p in blocks])
+    with torch.autocast(anchors.device.type, enabled=False):
+        return torch.cat([similarity(a, p).diagonal() for a, p in blocks])
 
 
 class _Custom(torch.autograd.Function):
@@ -69,7 +97,9 @@ class _Custom(torch.autograd.Function):
     ) -> Tensor:
         log_sum = anchors.new_full((len(anchors),), float("-inf"))
         for rows, columns in _tiles(len(anchors), len(candidates)):
-            logits = _tile(similarity, flipped, anchors[rows], candidates[columns]) / temperature
+            with torch.autocast(anchors.device.type, enabled=False):
+                tile = _tile(similarity, flipped, anchors[rows], candidates[columns])
+            logits = tile / temperature
             layout.block(rows).leave_out(logits, columns)
             log_sum[rows] = torch.logaddexp(log_sum[rows], logits.logsumexp(dim=1))
         ctx.similarity, ctx.flipped, ctx.layout = similarity, flipped, layout
@@ -85,7 +115,7 @@ class _Custom(torch.autograd.Function):
         leaves = [anchors, candidates, temperature, *weights]
         totals = [torch.zeros_like(x) for x in leaves]
         for rows, columns in _tiles(len(anchors), len(candidates)):
-            with torch.enable_grad():
+            with torch.enable_grad(), torch.autocast(anchors.device.type, enabled=False):
                 a, c = anchors[rows].detach(), candidates[columns].detach()
                 here = [x.requires_grad_() for x in (a, c, temperature.detach())]
                 logits = _tile(ctx.similarity, ctx.flipped, a, c) / here[2]

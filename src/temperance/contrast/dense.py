@@ -43,12 +43,12 @@ def dense_contrast(
     negatives = logits.clone()
     layout.block(slice(0, len(anchors))).leave_out(negatives, slice(0, len(candidates)))
     sides = [negatives, negatives.T] if layout.sums == "both" else [negatives]
-    margins = torch.cat([_log_sum(side) - target for side in sides])
+    margins = torch.cat([log_sum_of_rows(side) - target for side in sides])
     losses = softplus(margins, threshold=NO_THRESHOLD) if target_in_sum else margins
     return losses, target, sides
 
 
-def _log_sum(logits: Tensor) -> Tensor:
+def log_sum_of_rows(logits: Tensor) -> Tensor:
     """Over rows; -inf, and no gradient, where nothing is left (there logsumexp has the gradient nan)."""
     empty = (logits == float("-inf")).all(dim=1)
     sums = logits.masked_fill(empty[:, None], 0.0).logsumexp(dim=1)

@@ -106,9 +106,7 @@ def contrast(
     if backend == "ring":
         if layout.sums == "symmetric":
             layout = replace(layout, sums="rows", itself=True)
-        losses = ring_contrast(
-            anchors, given[0], layout, target_in_sum=target_in_sum, shifted=shifted
-        )
+        losses = ring_contrast(anchors, given[0], layout, target_in_sum=target_in_sum)
         return losses if weights is None else torch.dot(losses, weights.to(losses.dtype)), None
     call = _Call(layout, pieces.scales, target_in_sum, target is None, shifted, statistics)
     parts = () if layout.sums == "symmetric" else given

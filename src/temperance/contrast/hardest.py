@@ -23,6 +23,7 @@ def floors(
     scales: Sequence[Float[Tensor, " _"] | None],
     layout: Layout,
     share: float,
+    bound: float,
 ) -> Float[Tensor, " n"]:
     """The smallest logit among the hardest ``share`` of each anchor's negatives; at least one is hard.
 
@@ -32,6 +33,7 @@ def floors(
         scales: for each part, what its rows are multiplied by, or None.
         layout: which of them are negatives.
         share: in (0, 1].
+        bound: no logit is larger, in absolute value.
 
     Returns:
         ``(n,)``; -inf where an anchor has no negatives.
@@ -40,7 +42,7 @@ def floors(
     n, m = len(anchors), len(pieces)
     height = max(1, min(256, BLOCK // max(1, m)))
     found = anchors.new_empty(n)
-    slack = ROUNDING[anchors.dtype]
+    slack = ROUNDING[anchors.dtype] * bound
 
     def work(worker: int, workers: int) -> None:
         logits = anchors.new_empty(height, m)
@@ -52,10 +54,10 @@ def floors(
             layout.block(rows).leave_out(block, slice(0, m))
             negatives = (block > float("-inf")).sum(dim=1)
             # A hair less than the product: 0.08 · 50 is 4, not the 5 that rounding up 4.000000001 gives.
-            wanted = (negatives * share - 1e-9).ceil().clamp_min(1).long()
+            wanted = (negatives.double() * share - 1e-9).ceil().clamp_min(1).long()
             ordered = block.topk(max(1, min(m, math.ceil(m * share))), dim=1).values
             floor = ordered.gather(1, (wanted - 1).clamp_max(ordered.shape[1] - 1)[:, None])[:, 0]
-            found[rows] = floor - slack * floor.abs().nan_to_num(posinf=0.0)
+            found[rows] = floor - slack
 
     in_threads(work, workers_for(n * m, anchors.device), anchors.device)
     return found

@@ -23,6 +23,9 @@ from temperance.contrast.dense import NO_THRESHOLD
 from temperance.contrast.layout import Candidates, Layout
 from temperance.contrast.tiled import gradients, log_sums, merge
 
+# How long the vectors of other ranks are is not known, so no bound of the logits is.
+SHIFTED = True
+
 
 def ranks() -> int:
     """How many processes share a batch; 1 where none have found together."""
@@ -43,7 +46,6 @@ def ring_contrast(
     layout: Layout,
     *,
     target_in_sum: bool,
-    shifted: bool,
 ) -> Float[Tensor, " k"]:
     """Each anchor's loss with the candidates of all ranks as negatives.
 
@@ -52,12 +54,11 @@ def ring_contrast(
         candidates: ``(n, d)`` of this rank, among them the anchors' positives.
         layout: of this rank's anchors and candidates; all of the other ranks' are negatives.
         target_in_sum: whether the positive stands in the denominator.
-        shifted: whether logits may be so large that their exponentials need a shift.
 
     Returns:
         ``(n,)``; ``(2n,)`` under ``"both"``.
     """
-    losses: Tensor = _Ring.apply(layout, target_in_sum, shifted, anchors, candidates)
+    losses: Tensor = _Ring.apply(layout, target_in_sum, anchors, candidates)
     return losses
 
 
@@ -67,20 +68,19 @@ class _Ring(torch.autograd.Function):
         ctx: Any,
         layout: Layout,
         target_in_sum: bool,
-        shifted: bool,
         anchors: Tensor,
         candidates: Tensor,
     ) -> Tensor:
         assert layout.own is not None
         both = layout.sums == "both"
-        target = torch.linalg.vecdot(anchors, candidates[layout.own])
+        target = (anchors * candidates[layout.own]).sum(dim=1)
         travellers = [candidates]
         if both:  # each candidate's sum travels with it
             travellers.append(candidates.new_full((len(candidates), 1), float("-inf")))
         parts = []
         for mine, block in _round(travellers):
             here = layout if mine else replace(layout, itself=False, own=None)
-            rows, columns = log_sums(anchors, _pieces(block[0]), here, shifted)
+            rows, columns = log_sums(anchors, _pieces(block[0]), here, SHIFTED)
             parts.append(rows)
             if columns is not None:
                 block[1] = torch.logaddexp(block[1], columns.log_sum[:, None])
@@ -90,7 +90,7 @@ class _Ring(torch.autograd.Function):
             log_sum = torch.cat([log_sum, travellers[1][:, 0]])
             target = target.repeat(2)
         margin = log_sum - target
-        ctx.layout, ctx.target_in_sum, ctx.shifted = layout, target_in_sum, shifted
+        ctx.layout, ctx.target_in_sum = layout, target_in_sum
         ctx.save_for_backward(anchors, candidates, log_sum, margin)
         losses: Tensor = softplus(margin, threshold=NO_THRESHOLD) if target_in_sum else margin
         return losses
@@ -113,7 +113,7 @@ class _Ring(torch.autograd.Function):
             here = layout if mine else replace(layout, itself=False, own=None)
             columns_at = (block[2][:, 0], block[2][:, 1]) if both else None
             pulled, (theirs,) = gradients(
-                anchors, _pieces(block[0]), here, ctx.shifted, rows_at, columns_at, (True,)
+                anchors, _pieces(block[0]), here, SHIFTED, rows_at, columns_at, (True,)
             )
             grad_anchors += pulled
             assert theirs is not None
@@ -122,7 +122,7 @@ class _Ring(torch.autograd.Function):
         grad_candidates = travellers[1]
         grad_anchors -= slope[:, None] * candidates[layout.own]
         grad_candidates.index_add_(0, layout.own, anchors * -slope[:, None])
-        return None, None, None, grad_anchors, grad_candidates
+        return None, None, grad_anchors, grad_candidates
 
 
 def _pieces(block: Tensor) -> Candidates:

@@ -39,8 +39,11 @@ def in_threads(work: Callable[[int, int], T], workers: int, device: torch.device
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             return [work(0, 1)]
 
+    inference = torch.is_inference_mode_enabled()
+
     def quiet(worker: int) -> T:
-        with torch.no_grad():  # a thread of its own begins with gradients on, and autocast off
+        # A thread begins with gradients on, and autocast and inference mode off.
+        with torch.inference_mode(inference), torch.no_grad():
             return work(worker, workers)
 
     return list(_pool(workers).map(quiet, range(workers)))

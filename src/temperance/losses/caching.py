@@ -41,7 +41,8 @@ def cached_backward(
         The loss, detached; the gradients are in ``.grad`` of the weights, added to what was there.
 
     Raises:
-        InputError: if the chunk is not positive, or encoders and inputs do not match in number.
+        InputError: if the chunk is not positive, encoders and inputs do not match in number, or the loss
+            gives no scalar.
 
     Example:
         >>> import torch
@@ -52,7 +53,11 @@ def cached_backward(
         >>> encoder.weight.grad.shape
         torch.Size([4, 6])
     """
-    each = [encoders] * len(inputs) if callable(encoders) else list(encoders)
+    each: list[Encode]
+    if isinstance(encoders, torch.nn.ModuleList | Sequence):
+        each = list(encoders)
+    else:
+        each = [encoders] * len(inputs)
     if len(each) != len(inputs):
         raise InputError(
             f"{len(each)} encoders and {len(inputs)} inputs; give one encoder, or one for each input"
@@ -69,6 +74,10 @@ def cached_backward(
             found.append(encode(piece))
     embeddings = [torch.cat(part).requires_grad_() for part in _in_groups(found, counts)]
     value = loss(*embeddings)
+    if not isinstance(value, Tensor) or value.ndim:
+        raise InputError(
+            "the loss gives no scalar; use one without statistics and with a reduction"
+        )
     torch.autograd.backward(value)
     slopes = [
         slope
@@ -78,7 +87,9 @@ def cached_backward(
     for i, (encode, piece) in enumerate(zip(encoders_of, pieces, strict=True)):
         again = any(other is encode for other in encoders_of[i + 1 :])
         with _replayed(states[i], piece.device), _unsynchronised(encode, again):
-            torch.autograd.backward(encode(piece), slopes[i])
+            out = encode(piece)
+            if out.requires_grad:  # a frozen tower has nothing to be told
+                torch.autograd.backward(out, slopes[i])
     return value.detach()
 
 

@@ -3,14 +3,21 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from temperance.contrast import Backend, Layout, contrast, custom_diagonal, custom_log_sums
+from temperance.contrast import (
+    Backend,
+    Layout,
+    contrast,
+    custom_diagonal,
+    custom_log_sums,
+    dense_custom_log_sums,
+)
 from temperance.errors import InputError
 from temperance.losses import statistics as told
 from temperance.losses.inputs import (
@@ -88,9 +95,16 @@ def compare(
     first = next(iter(anchors.values()))
     n = sum(len(x) for x in anchors.values())
     tau = checked_temperature(options.temperature, first, n)
+    if options.backend not in get_args(Backend):
+        raise InputError(
+            f"backend {options.backend!r} is unknown; give one of {', '.join(get_args(Backend))}"
+        )
+    if classes is not None and not options.statistics:
+        raise InputError("classes are for the statistics alone; give statistics=True, too")
     ring = options.backend == "ring"
     factors = anchor_weights(options.reduction, weights, n, tau, over_ranks=ring)
-    if ring and (positives or target or options.statistics or share or callable(similarity)):
+    more = positives or target or share or len(candidates) > 1
+    if ring and (more or options.statistics or callable(similarity)):
         raise InputError(
             "backend 'ring' takes in-batch negatives and a named similarity, without statistics; "
             "leave the rest out"
@@ -98,7 +112,10 @@ def compare(
     if callable(similarity):
         if options.statistics or target is not None:
             named(similarity)
-        losses = _custom(similarity, tau, anchors, candidates, layout, positives, target_in_sum)
+        dense = options.backend == "dense"
+        losses = _custom(
+            similarity, tau, anchors, candidates, layout, positives, target_in_sum, dense
+        )
         return _reduced(losses, factors, weights)
     if candidates:
         space = logits(named(similarity), tau, anchors, candidates, options.backend)
@@ -111,7 +128,9 @@ def compare(
     where = None
     if positives is not None:
         ((name, x),) = positives.items()
-        where = (space.anchors * positions(named(similarity), name, x, options.backend)).sum(dim=1)
+        where = (
+            space.anchors * positions(named(similarity), name, x, options.backend, space.centre)
+        ).sum(dim=1)
     elif target is not None:
         where = target(space)
     if layout.sums == "both" and factors is not None:
@@ -164,12 +183,13 @@ def _custom(
     layout: Layout,
     positives: Named | None,
     target_in_sum: bool,
+    dense: bool,
 ) -> Tensor:
     """Every anchor's loss where the similarity is known only by what it gives for a tile."""
     if tau.ndim:
         raise InputError("a similarity of your own takes one temperature; give one number")
-    a = torch.cat(list(anchors.values()))
-    c = torch.cat(list(candidates.values())) if candidates else a
+    a = torch.cat([x.to(tau.dtype) for x in anchors.values()])
+    c = torch.cat([x.to(tau.dtype) for x in candidates.values()]) if candidates else a
     sides = [(a, c, False)]
     if layout.sums == "both":
         sides.append((c, a, True))
@@ -178,13 +198,15 @@ def _custom(
     layout = replace(layout, sums="rows")
     if positives is not None:
         ((_, p),) = positives.items()
+        p = p.to(tau.dtype)
     else:
         assert layout.own is not None
         p = c[layout.own]
     found = []
+    log_sums = dense_custom_log_sums if dense else custom_log_sums
     where = custom_diagonal(similarity, a, p) / tau
     for rows, columns, flipped in sides:
-        sums = custom_log_sums(similarity, rows, columns, tau, layout, flipped=flipped)
+        sums = log_sums(similarity, rows, columns, tau, layout, flipped=flipped)
         margin = sums - where
         found.append(softplus(margin, threshold=40.0) if target_in_sum else margin)
     return torch.stack(found).mean(dim=0)
@@ -193,4 +215,4 @@ def _custom(
 def _reduced(losses: Tensor, factors: Tensor | None, weights: Tensor | None) -> Tensor:
     if factors is not None:
         return torch.dot(losses, factors)
-    return losses if weights is None else losses * weights
+    return losses if weights is None else losses * weights.to(losses.dtype)

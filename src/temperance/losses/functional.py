@@ -12,11 +12,11 @@ Options they share:
   by tile.
 - ``reduction``: ``"mean"`` or ``"sum"`` over anchors, or ``"none"``. ``weights``: one for each anchor;
   the mean is then the weighted one, Σ w L / Σ w.
-- ``statistics``: return ``(loss, LossStatistics)``, from the same pass.
+- ``statistics``: return ``(loss, LossStatistics)``, from the same pass; not for SupCon, simple and sigmoid.
 - ``backend``: ``"auto"``, ``"tiled"``, or ``"dense"``, which holds the matrix and has second
   derivatives; and for in-batch InfoNCE, NT-Xent, CLIP and DCL ``"ring"``: the batch is that of all ranks
-  of ``torch.distributed``, and no rank holds it whole. The average of the ranks' losses is then the loss
-  of the whole batch, and so are the gradients that DistributedDataParallel averages.
+  of ``torch.distributed``, and no rank holds it whole. With ``reduction="mean"`` the average of the ranks'
+  losses is then the loss of the whole batch, and so are the gradients that DistributedDataParallel averages.
 """
 
 from dataclasses import replace
@@ -33,8 +33,8 @@ from temperance.contrast import (
     Backend,
     Layout,
     contrast,
-    floors,
     pair_sums,
+    ranks,
 )
 from temperance.errors import InputError
 from temperance.losses.compare import Loss, Options, compare, uncompiled
@@ -118,16 +118,18 @@ def info_nce(
     own = torch.arange(len(keys), device=keys.device) if positives is None else None
     options = Options(temperature, similarity, reduction, weights, statistics, backend)
     if labels is None:
-        known = None if classes is None else _padded(classes, candidates)
+        known = None if classes is None else _padded(classes, len(queries), candidates)
         layout = Layout(own=own)
         anchors = {"queries": queries}
         return compare(anchors, candidates, layout, options, positives=positives, classes=known)
     if positives is not None:
         raise InputError("labels tell several positives in the batch; give in_batch=True, too")
     _check_labels("labels", labels, len(queries))
+    if statistics or classes is not None:
+        raise InputError("with labels there are no statistics; leave statistics and classes out")
 
     def target(space: Logits) -> Tensor:
-        theirs = positions(named(similarity), "keys", keys, backend)
+        theirs = positions(named(similarity), "keys", keys, backend, space.centre)
         return (space.anchors * _class_means(theirs, labels)).sum(dim=1)
 
     return compare(
@@ -208,7 +210,7 @@ def decoupled(
         >>> decoupled(torch.eye(4), torch.eye(4), temperature=0.5)
         tensor(-0.2082)
     """
-    if len(view_a) == 1 and backend != "ring":
+    if len(view_a) == 1 and (backend != "ring" or ranks() == 1):
         raise InputError("view_a has one row, and so no negatives; give at least two instances")
     options = Options(temperature, similarity, reduction, weights, statistics, backend)
     return _two_views(view_a, view_b, classes, options, target_in_sum=False)
@@ -252,10 +254,7 @@ def clip(
         tensor(0.3408)
     """
     check_pair("image", image, "text", text)
-    if isinstance(temperature, Tensor) and temperature.ndim:
-        raise InputError(
-            f"temperature has shape {tuple(temperature.shape)}; give one number: images and texts share it"
-        )
+    _shared_temperature(temperature, image)
     options = Options(temperature, similarity, reduction, weights, statistics, backend)
     own = torch.arange(len(text), device=text.device)
     return compare({"image": image}, {"text": text}, Layout("both", own=own), options)
@@ -310,6 +309,9 @@ def sup_con(
     check_vectors("embeddings", embeddings)
     _check_labels("labels", labels, len(embeddings))
     n = len(embeddings)
+    if backend == "ring":
+        raise InputError("SupCon has no ring; give the vectors and labels of all ranks")
+    anchor_weights("sum", weights, n, embeddings)  # checks them
     tau = checked_temperature(temperature, embeddings, n)
     space = symmetric_logits(named(similarity), tau, {"embeddings": embeddings}, backend)
     groups, members = torch.unique(labels, return_inverse=True, return_counts=True)[1:]
@@ -446,21 +448,33 @@ def simple_contrastive(
     n = len(queries)
     tau = checked_temperature(1.0, queries, n)
     space = logits(named(similarity), tau, {"queries": queries}, {})
-    theirs = torch.cat([positions(named(similarity), name, x) for name, x in candidates.items()])
+    centre = space.centre
+    theirs = torch.cat(
+        [positions(named(similarity), name, x, centre=centre) for name, x in candidates.items()]
+    )
     layout = Layout(own=torch.arange(n, device=queries.device) if positives is None else None)
     if hardest is not None:
         _check_share(hardest)
-        layout = replace(layout, floor=floors(space.anchors, [theirs], [None], layout, hardest))
+        space = replace(
+            space, candidates=[theirs], scales=[None], bound=_bound(space.anchors, theirs)
+        )
+        layout = replace(layout, floor=space.floors(layout, hardest))
     one = tau.new_zeros(())
     pushed = pair_sums(space.anchors, theirs, one, layout, LINEAR)
     if weight is None:
         counts = pair_sums(space.anchors.detach(), theirs.detach(), one, layout, COUNT)
         pushed = pushed / counts.clamp_min(1)
-    elif weight >= 0:
+    elif 0 <= weight < float("inf"):
         pushed = pushed * weight
     else:
-        raise InputError(f"weight {weight:g} is negative; give a number of at least 0")
-    own = theirs[:n] if positives is None else positions(named(similarity), "keys", keys)
+        raise InputError(
+            f"weight {weight:g} is negative or not finite; give a number of at least 0"
+        )
+    own = (
+        theirs[:n]
+        if positives is None
+        else positions(named(similarity), "keys", keys, centre=centre)
+    )
     losses = pushed - (space.anchors * own).sum(dim=1)
     factors = anchor_weights(reduction, None, n, tau)
     return losses if factors is None else torch.dot(losses, factors)
@@ -501,12 +515,12 @@ def sigmoid(
     """
     check_pair("image", image, "text", text)
     n = len(image)
-    tau = checked_temperature(temperature, image, 0)
+    tau = _shared_temperature(temperature, image)
     b = torch.as_tensor(bias, dtype=tau.dtype, device=tau.device)
     if b.ndim or not bool(torch.isfinite(b)):
         raise InputError(f"bias {bias} is not one finite number; give one such as -10")
     space = logits(named(similarity), tau, {"image": image}, {})
-    theirs = positions(named(similarity), "text", text)
+    theirs = positions(named(similarity), "text", text, centre=space.centre)
     own = torch.arange(n, device=image.device)
     apart = pair_sums(space.anchors, theirs, b, Layout(own=own), SOFTPLUS)
     together = softplus(-((space.anchors * theirs).sum(dim=1) + b), threshold=40.0)
@@ -544,14 +558,15 @@ def _candidates(
     return {"negatives": negatives}, {"keys": keys}
 
 
-def _padded(classes: Tensor, candidates: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+def _padded(classes: Tensor, rows: int, candidates: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Classes of anchors and of candidates; those of a queue are unknown, and like no other."""
-    _check_labels("classes", classes, len(classes))
-    unknown = classes.min() - 1
+    _check_labels("classes", classes, rows)
+    members = torch.unique(classes, return_inverse=True)[1]
     known = [
-        classes if name == "keys" else unknown.expand(len(x)) for name, x in candidates.items()
+        members if name == "keys" else members.new_full((len(x),), -1)
+        for name, x in candidates.items()
     ]
-    return classes, torch.cat(known)
+    return members, torch.cat(known)
 
 
 def _check_labels(name: str, labels: Tensor, rows: int) -> None:
@@ -560,6 +575,19 @@ def _check_labels(name: str, labels: Tensor, rows: int) -> None:
             f"{name} have shape {tuple(labels.shape)} and type {labels.dtype}; "
             f"give one whole number for each of the {rows} rows"
         )
+
+
+def _shared_temperature(temperature: Temperature, like: Tensor) -> Tensor:
+    if isinstance(temperature, Tensor) and temperature.ndim:
+        raise InputError(
+            f"temperature has shape {tuple(temperature.shape)}; give one number: images and texts share it"
+        )
+    return checked_temperature(temperature, like, 0)
+
+
+def _bound(anchors: Tensor, candidates: Tensor) -> float:
+    lengths = (x.detach().norm(dim=1).max() for x in (anchors, candidates))
+    return float(torch.stack(list(lengths)).prod())
 
 
 def _check_share(share: float) -> None:

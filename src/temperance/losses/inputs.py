@@ -26,6 +26,7 @@ Named = Literal["cosine", "dot", "euclidean"]
 Similarity = Named | Callable[[Tensor, Tensor], Tensor]
 # Beyond these a logit of float32 has no digits left.
 LOWEST, HIGHEST = 1e-6, 1e6
+ROUNDING = 1e-6
 Temperature = float | Float[Tensor, ""] | Float[Tensor, " n"]
 
 
@@ -96,7 +97,7 @@ def fault_of(temperature: float) -> str | None:
     """Why a number cannot be a temperature, or None."""
     if not (math.isfinite(temperature) and temperature > 0):
         return "is not positive and finite"
-    if not LOWEST <= temperature <= HIGHEST:
+    if not LOWEST * (1 - ROUNDING) <= temperature <= HIGHEST * (1 + ROUNDING):
         return f"is not between {LOWEST:g} and {HIGHEST:g}"
     return None
 
@@ -115,12 +116,14 @@ class Logits:
         candidates: parts of ``(m_p, d)``; empty where the anchors are their own candidates.
         scales: for each part, what its rows are multiplied by when they are used, or None.
         bound: no logit is larger, in absolute value.
+        centre: what is taken off all vectors first, or None.
     """
 
     anchors: Float[Tensor, "n d"]
     candidates: Sequence[Float[Tensor, "_ d"]]
     scales: Sequence[Float[Tensor, " _"] | None]
     bound: float
+    centre: Float[Tensor, " d"] | None = None
 
     def positions(self, part: int) -> Float[Tensor, "m d"]:
         """A part of the candidates as anchors are multiplied by them."""
@@ -132,7 +135,7 @@ class Logits:
 
     def floors(self, layout: Layout, share: float) -> Float[Tensor, " n"]:
         """The logits below which candidates are not among the hardest ``share`` of the negatives."""
-        return floors(self.anchors, self.candidates, self.scales, layout, share)
+        return floors(self.anchors, self.candidates, self.scales, layout, share, self.bound)
 
 
 def named(similarity: Similarity) -> Named:
@@ -176,19 +179,26 @@ def logits(
     for name, x in anchors.items():
         _finite(name, x)
     a = torch.cat([x.to(tau.dtype) for x in anchors.values()])
+    centre = None
     if similarity == "euclidean":
-        # -‖a - c‖² = 2 a·c - ‖a‖² - ‖c‖²
+        # -‖a - c‖² = 2 a·c - ‖a‖² - ‖c‖², which keeps its digits only for vectors near the origin.
+        centre = a.detach().mean(dim=0)
+        a = a - centre
         a = torch.cat([2 * a, -a.square().sum(1, keepdim=True), -torch.ones_like(a[:, :1])], dim=1)
     a = a / (tau[:, None] if tau.ndim else tau)
-    parts = [positions(similarity, name, x, backend) for name, x in candidates.items()]
+    parts = [positions(similarity, name, x, backend, centre) for name, x in candidates.items()]
     longest = max((_longest(part) for part in parts), default=0.0)
-    return Logits(a, parts, [None] * len(parts), _longest(a) * longest)
+    return Logits(a, parts, [None] * len(parts), _longest(a) * longest, centre)
 
 
 def positions(
-    similarity: Named, name: str, x: Tensor, backend: Backend = "auto"
+    similarity: Named,
+    name: str,
+    x: Tensor,
+    backend: Backend = "auto",
+    centre: Tensor | None = None,
 ) -> Float[Tensor, "n e"]:
-    """Vectors as candidates stand: what an anchor of ``logits`` is multiplied by."""
+    """Vectors as candidates stand: what an anchor of ``logits`` with that centre is multiplied by."""
     if similarity == "cosine":
         one = torch.ones((), dtype=arithmetic(x), device=x.device)
         return _directions(backend)(one, **{name: x})
@@ -196,6 +206,7 @@ def positions(
     c = x.to(arithmetic(x))
     if similarity == "dot":
         return c
+    c = c if centre is None else c - centre
     return torch.cat([c, torch.ones_like(c[:, :1]), c.square().sum(1, keepdim=True)], dim=1)
 
 
@@ -263,8 +274,9 @@ def anchor_weights(
     if reduction == "sum":
         return given
     total = given.sum()
-    if over_ranks:
-        total = total_over_ranks(total) / ranks()
-    if not math.isfinite(float(total)) or float(total) == 0:
+    if over_ranks:  # of which this rank's part receives a gradient
+        total = (total + (total_over_ranks(total) - total.detach())) / ranks()
+    size = float(total.detach())
+    if not math.isfinite(size) or size == 0:
         raise InputError("all weights are 0, so there is no mean; give some that are not")
     return given / total

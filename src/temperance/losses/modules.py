@@ -20,7 +20,7 @@ class InfoNCE(nn.Module):
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         statistics: whether to return ``(loss, LossStatistics)``.
-        backend: ``"auto"``, ``"tiled"`` or ``"dense"``.
+        backend: see ``temperance.functional``.
 
     Example:
         >>> import torch
@@ -83,7 +83,7 @@ class NTXent(nn.Module):
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         statistics: whether to return ``(loss, LossStatistics)``.
-        backend: ``"auto"``, ``"tiled"`` or ``"dense"``.
+        backend: see ``temperance.functional``.
 
     Example:
         >>> import torch
@@ -139,7 +139,7 @@ class DCL(nn.Module):
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         statistics: whether to return ``(loss, LossStatistics)``.
-        backend: ``"auto"``, ``"tiled"`` or ``"dense"``.
+        backend: see ``temperance.functional``.
 
     Example:
         >>> import torch
@@ -196,7 +196,7 @@ class CLIPLoss(nn.Module):
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         statistics: whether to return ``(loss, LossStatistics)``.
-        backend: ``"auto"``, ``"tiled"`` or ``"dense"``.
+        backend: see ``temperance.functional``.
 
     Example:
         >>> import torch
@@ -250,7 +250,7 @@ class SupCon(nn.Module):
         inside: whether the sum over positives stands inside the logarithm.
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
-        backend: ``"auto"``, ``"tiled"`` or ``"dense"``.
+        backend: see ``temperance.functional``.
 
     Example:
         >>> import torch
@@ -307,7 +307,7 @@ class HardContrastive(nn.Module):
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         statistics: whether to return ``(loss, LossStatistics)``.
-        backend: ``"auto"``, ``"tiled"`` or ``"dense"``.
+        backend: see ``temperance.functional``.
 
     Example:
         >>> import torch

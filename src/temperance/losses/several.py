@@ -77,7 +77,7 @@ def at_temperatures(
     check_pair("queries", queries, "keys", keys)
     if negatives is not None:
         check_width("negatives", negatives, queries)
-    if not temperatures:
+    if len(temperatures) == 0:
         raise InputError("no temperatures given; give some, such as [0.05, 0.1, 0.2]")
     taus = torch.stack([checked_temperature(t, queries, 0) for t in temperatures])
     q, k = positions("cosine", "queries", queries), positions("cosine", "keys", keys)
@@ -108,7 +108,7 @@ def at_temperatures(
                 mean[i, rows] = part.mul_(finite).sum(dim=1) / total + base
 
     in_threads(work, workers_for(n * m, q.device), q.device)
-    positive = torch.linalg.vecdot(q, k)
+    positive = (q * k).sum(dim=1)
     t = taus[:, None]
     alone = hardest == -torch.inf  # a query without negatives
     log_sum.masked_fill_(alone, -torch.inf)

@@ -25,7 +25,7 @@ class LossStatistics:
         positive_similarity: ``(n,)`` similarity of each anchor and its positive.
         hardest_negative: ``(n,)`` similarity of its most similar negative.
         entropy: ``(n,)`` of the shares of the push, in nats.
-        effective_negatives: ``(n,)`` among how many negatives the push is shared, exp(entropy).
+        effective_negatives: ``(n,)`` among how many negatives the push is shared, exp(entropy); 0 of none.
         false_negative_mass: ``(n,)`` share of the push on negatives of the anchor's class; None without
             labels.
         uniformity: log mean Gaussian potential of at most 256 anchors (Wang & Isola 2020).
@@ -63,19 +63,33 @@ def read(
         torch.cat([getattr(side, name) for side in sides])
         for name in ("log_sum", "mean_logit", "largest")
     )
+    some = log_sum > float("-inf")  # negatives at all
     entropy = (log_sum - mean).clamp_min(0)
     shown, compared = (normalize(_sample(x).float(), dim=1) for x in (anchors, candidates))
-    cosines = shown @ compared.T
+    with torch.autocast(shown.device.type, enabled=False):
+        cosines = (shown @ compared.T).clamp_(-1, 1)  # rounding may go beyond
     return LossStatistics(
         positive_similarity=found.target.repeat(len(sides)) * tau,
         hardest_negative=largest * tau,
         entropy=entropy,
-        effective_negatives=entropy.exp(),
-        false_negative_mass=None if same_class is None else (same_class - log_sum).exp(),
-        uniformity=uniformity(shown),
+        effective_negatives=entropy.exp().where(some, 0.0),
+        false_negative_mass=(
+            None if same_class is None else (same_class - log_sum).exp().where(some, 0.0)
+        ),
+        uniformity=_uniformity(shown),
         histogram=torch.histc(cosines, BINS, -1, 1) / cosines.numel(),
     )
 
 
 def _sample(x: Tensor) -> Tensor:
-    return x[:: max(1, len(x) // SAMPLE)][:SAMPLE].detach()
+    rows = torch.linspace(0, len(x) - 1, min(len(x), SAMPLE), device=x.device).long()
+    return x[rows].detach()
+
+
+def _uniformity(directions: Tensor) -> float:
+    """Of the rows that have a direction; nan for fewer than two."""
+    kept = directions[directions.norm(dim=1) > 0]
+    if len(kept) < 2:
+        return float("nan")
+    with torch.autocast(kept.device.type, enabled=False):
+        return uniformity(kept)
