@@ -146,26 +146,39 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path) -> None:
     assert not first.startswith("epoch 1 ")
 
 
-def test_a_worker_ended_from_outside_is_one_clear_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("after", [0.0, 1.0, 4.0])  # while it starts, and while it works
+def test_a_worker_ended_from_outside_is_one_clear_line(tmp_path: Path, after: float) -> None:
     process = subprocess.Popen(
         [*COMMAND, *SMALL, "--out", str(tmp_path / "run"), "--workers", "1"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(8)
-    children = subprocess.run(
-        ["pgrep", "-P", str(process.pid), "-f", "spawn_main"],
+    children: list[str] = []
+    for _ in range(300):
+        children = workers_of(process.pid)
+        if children:
+            break
+        time.sleep(0.1)
+    time.sleep(after)
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+    try:
+        _, printed = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 2
+    assert "a worker process was ended from outside" in printed
+
+
+def workers_of(process: int) -> list[str]:
+    return subprocess.run(
+        ["pgrep", "-P", str(process), "-f", "spawn_main"],
         capture_output=True,
         text=True,
         check=False,
     ).stdout.split()
-    assert children
-    for child in children:
-        os.kill(int(child), signal.SIGKILL)
-    _, printed = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "a worker process was ended from outside" in printed
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,9 @@ use every core, and one thread each makes the numbers the same whatever the numb
 
 import multiprocessing
 import os
+import pickle
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -63,8 +65,9 @@ def workers(count: int, images: ImageSet, parts: Splits) -> Iterator[Workers]:
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     epochs = context.Value("q", 0)
+    shared = _written((images, parts))
     pool = ProcessPoolExecutor(
-        count, mp_context=context, initializer=_begin, initargs=(images, parts, epochs)
+        count, mp_context=context, initializer=_begin, initargs=(shared, epochs)
     )
     try:
         yield Workers(pool, epochs)
@@ -77,6 +80,25 @@ def workers(count: int, images: ImageSet, parts: Splits) -> Iterator[Workers]:
         for child in set(multiprocessing.active_children()) - others:
             child.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
+        shared.unlink(missing_ok=True)
+
+
+def _written(data: tuple[ImageSet, Splits]) -> Path:
+    """The data in a file of this sweep's own, for the workers to read.
+
+    Through the pipe of a process that is ended while it starts, more than a pipe holds would wait for ever.
+    """
+    path = Path()
+    try:
+        with tempfile.NamedTemporaryFile(prefix="temperance-", delete=False) as file:
+            path = Path(file.name)
+            pickle.dump(data, file)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot write {path}: {error.strerror}; free some space in {tempfile.gettempdir()}"
+        ) from error
+    return path
 
 
 @contextmanager
@@ -106,9 +128,11 @@ _parts: Splits
 _epochs: "Synchronized[int]"
 
 
-def _begin(images: ImageSet, parts: Splits, epochs: "Synchronized[int]") -> None:
+def _begin(shared: Path, epochs: "Synchronized[int]") -> None:
     global _images, _parts, _epochs
-    _images, _parts, _epochs = images, parts, epochs
+    with shared.open("rb") as file:
+        _images, _parts = pickle.load(file)
+    _epochs = epochs
     torch.set_num_threads(1)
     threadpool_limits(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
