@@ -121,6 +121,10 @@ def _answer(results: Results) -> str:
         lead = f"{answer}, the only temperature tried."
     elif chosen.shape == "flat":
         lead = f"{answer}; for the {use}, any temperature tried serves as well."
+    elif chosen.shape != "peak":
+        lead = (
+            f"{answer} for the {use}; the best lies at the edge of the range, or beyond: widen it."
+        )
     else:
         low, high = chosen.interval
         lead = f"{answer} for the {use}; the best lies, at 90 %, between {low:g} and {high:g}."
