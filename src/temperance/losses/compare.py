@@ -13,7 +13,6 @@ from torch.nn.functional import softplus
 from temperance.contrast import (
     Backend,
     Layout,
-    contrast,
     custom_diagonal,
     custom_log_sums,
     dense_custom_log_sums,
@@ -135,15 +134,11 @@ def compare(
         where = target(space)
     if layout.sums == "both" and factors is not None:
         factors = factors.repeat(2) / 2
-    loss, found = contrast(
-        space.anchors,
-        space.candidates,
+    loss, found = space.contrast(
         where,
         layout,
         weights=factors,
         target_in_sum=target_in_sum,
-        scales=space.scales,
-        bound=space.bound,
         statistics=options.statistics,
         backend=options.backend,
     )
@@ -162,17 +157,7 @@ def compare(
 @torch.no_grad()
 def _log_sums(space: Logits, layout: Layout, backend: Backend) -> Tensor:
     nothing = space.anchors.new_zeros(len(space.anchors))
-    sums, _ = contrast(
-        space.anchors,
-        space.candidates,
-        nothing,
-        layout,
-        target_in_sum=False,
-        scales=space.scales,
-        bound=space.bound,
-        backend=backend,
-    )
-    return sums
+    return space.contrast(nothing, layout, target_in_sum=False, backend=backend)[0]
 
 
 def _custom(

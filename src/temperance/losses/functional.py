@@ -32,7 +32,6 @@ from temperance.contrast import (
     SOFTPLUS,
     Backend,
     Layout,
-    contrast,
     pair_sums,
     ranks,
 )
@@ -324,16 +323,8 @@ def sup_con(
     whole = Layout("rows" if space.candidates else "symmetric", itself=True)
 
     def sums(layout: Layout, target: Tensor, weights: Tensor | None, in_sum: bool) -> Tensor:
-        return contrast(
-            space.anchors,
-            space.candidates,
-            target,
-            layout,
-            weights=weights,
-            target_in_sum=in_sum,
-            scales=space.scales,
-            bound=space.bound,
-            backend=backend,
+        return space.contrast(
+            target, layout, weights=weights, target_in_sum=in_sum, backend=backend
         )[0]
 
     if not inside:

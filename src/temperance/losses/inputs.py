@@ -12,6 +12,8 @@ from torch import Tensor
 from temperance.contrast import (
     Backend,
     Layout,
+    Statistics,
+    contrast,
     differentiable_directions,
     directions,
     floors,
@@ -124,6 +126,30 @@ class Logits:
     scales: Sequence[Float[Tensor, " _"] | None]
     bound: float
     centre: Float[Tensor, " d"] | None = None
+
+    def contrast(
+        self,
+        target: Float[Tensor, " n"] | None,
+        layout: Layout,
+        *,
+        weights: Float[Tensor, " k"] | None = None,
+        target_in_sum: bool = True,
+        statistics: bool = False,
+        backend: Backend = "auto",
+    ) -> tuple[Float[Tensor, "..."], Statistics | None]:
+        """The engine's ``contrast`` on these vectors."""
+        return contrast(
+            self.anchors,
+            self.candidates,
+            target,
+            layout,
+            weights=weights,
+            target_in_sum=target_in_sum,
+            scales=self.scales,
+            bound=self.bound,
+            statistics=statistics,
+            backend=backend,
+        )
 
     def positions(self, part: int) -> Float[Tensor, "m d"]:
         """A part of the candidates as anchors are multiplied by them."""
