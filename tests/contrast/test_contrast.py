@@ -31,6 +31,10 @@ def vectors(n: int, d: int, seed: int, dtype: torch.dtype = torch.float64) -> Te
     return normalize(torch.randn(n, d, generator=generator, dtype=torch.float64), dim=1).to(dtype)
 
 
+def layout(sums: str, own: Tensor) -> Layout:
+    return Layout(sums, own=own, itself=torch.arange(len(own)) if sums == "symmetric" else None)
+
+
 def run(sums: str, a: Tensor, c: Tensor, *, weighted: bool = True, **options) -> list[Tensor]:
     """Losses, gradients and statistics of one call."""
     a = a.clone().requires_grad_()
@@ -44,7 +48,7 @@ def run(sums: str, a: Tensor, c: Tensor, *, weighted: bool = True, **options) ->
     weights = torch.linspace(0.5, 1.5, 2 * n if sums == "both" else n, dtype=a.dtype)
     given = weights if weighted else None
     loss, told = contrast(
-        a, candidates, None, Layout(sums, own=own), weights=given, statistics=True, **options
+        a, candidates, None, layout(sums, own), weights=given, statistics=True, **options
     )
     (loss if weighted else torch.dot(loss, weights)).backward()
     grads = [a.grad] if sums == "symmetric" else [a.grad, c.grad]
@@ -84,7 +88,7 @@ def test_the_whole_matrix_is_a_cross_entropy() -> None:
     torch.testing.assert_close(both[:9], cross_entropy(a @ c.T, own, reduction="none"))
     torch.testing.assert_close(both[9:], cross_entropy(c @ a.T, own, reduction="none"))
     other = own.roll(4)
-    loss, _ = contrast(a, [], None, Layout("symmetric", own=other), backend="dense")
+    loss, _ = contrast(a, [], None, layout("symmetric", other), backend="dense")
     logits = (a @ a.T).fill_diagonal_(float("-inf"))
     torch.testing.assert_close(loss, cross_entropy(logits, other, reduction="none"))
     apart, _ = contrast(a, [c], a.sum(1), Layout(), target_in_sum=False, backend="dense")

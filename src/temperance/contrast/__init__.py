@@ -7,19 +7,22 @@ matrix of all similarities; its backend ``"dense"`` is the same equation written
 
 from temperance.contrast.custom import custom_diagonal, custom_log_sums, dense_custom_log_sums
 from temperance.contrast.directions import differentiable_directions, directions, inverse_norms
-from temperance.contrast.engine import Backend, Statistics, contrast
+from temperance.contrast.engine import Statistics, contrast
 from temperance.contrast.hardest import floors
-from temperance.contrast.layout import Layout
-from temperance.contrast.pairs import COUNT, LINEAR, SOFTPLUS, pair_sums
-from temperance.contrast.ring import ranks, total_over_ranks
+from temperance.contrast.layout import OVER_RANKS, Backend, Layout
+from temperance.contrast.pairs import COUNT, LINEAR, SOFTPLUS, Pairwise, pair_sums
+from temperance.contrast.ranks import gathered, parts_of_ranks, rank, ranks, total_over_ranks
+from temperance.contrast.ring import ring_sums
 from temperance.contrast.threads import in_threads, workers_for
 
 __all__ = [
     "COUNT",
     "LINEAR",
+    "OVER_RANKS",
     "SOFTPLUS",
     "Backend",
     "Layout",
+    "Pairwise",
     "Statistics",
     "contrast",
     "custom_diagonal",
@@ -28,10 +31,14 @@ __all__ = [
     "differentiable_directions",
     "directions",
     "floors",
+    "gathered",
     "in_threads",
     "inverse_norms",
     "pair_sums",
+    "parts_of_ranks",
+    "rank",
     "ranks",
+    "ring_sums",
     "total_over_ranks",
     "workers_for",
 ]

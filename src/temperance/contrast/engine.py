@@ -1,8 +1,8 @@
 """The one loss that all contrastive losses are made of, and its gradients."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,11 +11,11 @@ from torch.nn.functional import softplus
 
 from temperance.contrast import tiled
 from temperance.contrast.dense import NO_THRESHOLD, dense_contrast
-from temperance.contrast.layout import Candidates, Layout
-from temperance.contrast.ring import ring_contrast
+from temperance.contrast.layout import OVER_RANKS, Backend, Candidates, Layout
+from temperance.contrast.ranks import gathered
+from temperance.contrast.ring import ring_log_sums
 from temperance.contrast.tiled import Sums
 
-Backend = Literal["auto", "dense", "tiled", "ring"]
 # Rows that are gathered at a time, so that a loss keeps no second copy of its candidates.
 ROWS = 4096
 
@@ -71,9 +71,10 @@ def contrast(
             used, or None; such a part gets no gradient.
         bound: no logit is larger than this, in absolute value.
         statistics: whether to return what else the pass tells.
-        backend: ``"dense"`` (the whole matrix), ``"tiled"``, or ``"auto"``, which is that. ``"ring"``:
-            the candidates of all ranks of ``torch.distributed`` are negatives, and none holds them all;
-            for positives among the candidates, and without statistics.
+        backend: ``"dense"`` (the whole matrix), ``"tiled"``, or ``"auto"``, which is that. ``"ring"`` and
+            ``"gather"``: the first part of the candidates is that of all ranks of ``torch.distributed``;
+            it travels round and no rank holds it all, or every rank holds it. Further parts, queues, are
+            each rank's own.
 
     Returns:
         A scalar with weights, otherwise ``(n,)`` (``(2n,)`` under ``"both"``: anchors, then candidates),
@@ -100,18 +101,112 @@ def contrast(
         loss = losses if weights is None else torch.dot(losses, weights.to(losses.dtype))
         if not statistics:
             return loss, None
-        flat = [x for side in sides for x in _flat(_sums_of(side.detach()))]
-        return loss, _statistics(own.detach(), flat, layout)
-    shifted = bound > tiled.UNSHIFTED[anchors.dtype]
-    if backend == "ring":
+        sums = [x for side in sides for x in _sums_of(side.detach()).flat()]
+        return loss, _statistics(own.detach(), sums, layout)
+    if backend in OVER_RANKS:
         if layout.sums == "symmetric":
-            layout = replace(layout, sums="rows", itself=True)
-        losses = ring_contrast(anchors, given[0], layout, target_in_sum=target_in_sum)
-        return losses if weights is None else torch.dot(losses, weights.to(losses.dtype)), None
+            layout = replace(layout, sums="rows")
+        over = _over_ring if backend == "ring" else _over_gathered
+        rest = _Rest(target_in_sum, bound, statistics)
+        return over(anchors, pieces, target, layout, weights, rest)
+    shifted = bound > tiled.UNSHIFTED[anchors.dtype]
     call = _Call(layout, pieces.scales, target_in_sum, target is None, shifted, statistics)
     parts = () if layout.sums == "symmetric" else given
     loss, own, *sums = _Contrast.apply(call, anchors, target, weights, *parts)
     return loss, _statistics(own, sums, layout) if statistics else None
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What passes through to each rank's own part of the work."""
+
+    target_in_sum: bool
+    bound: float
+    statistics: bool
+
+
+def _over_gathered(
+    anchors: Tensor,
+    pieces: Candidates,
+    target: Tensor | None,
+    layout: Layout,
+    weights: Tensor | None,
+    rest: _Rest,
+) -> tuple[Tensor, Statistics | None]:
+    if layout.sums == "both":
+        n, ways = len(anchors), (anchors, pieces.parts[0])
+        layout = replace(layout, sums="rows")
+        there, back = (
+            _over_gathered(
+                ways[i],
+                Candidates((ways[1 - i],), (None,)),
+                target,
+                layout,
+                None if weights is None else weights[i * n : (i + 1) * n],
+                rest,
+            )
+            for i in (0, 1)
+        )
+        loss = torch.cat([there[0], back[0]]) if weights is None else there[0] + back[0]
+        if there[1] is None or back[1] is None:
+            return loss, None
+        return loss, replace(there[1], columns=back[1].rows)
+    first, *queues = pieces.parts
+    everyone, start = gathered(first)
+    layout = layout.moved(start)
+    if layout.candidate_class is not None:
+        theirs, ours = layout.candidate_class[: len(first)], layout.candidate_class[len(first) :]
+        layout = replace(layout, candidate_class=torch.cat([gathered(theirs)[0], ours]))
+    return contrast(
+        anchors,
+        [everyone, *queues],
+        target,
+        layout,
+        weights=weights,
+        scales=pieces.scales,
+        **asdict(rest),
+    )
+
+
+def _over_ring(
+    anchors: Tensor,
+    pieces: Candidates,
+    target: Tensor | None,
+    layout: Layout,
+    weights: Tensor | None,
+    rest: _Rest,
+) -> tuple[Tensor, Statistics | None]:
+    first, *queues = pieces.parts
+    travelling, staying = layout, layout.among_others()
+    if layout.candidate_class is not None:
+        theirs, ours = layout.candidate_class[: len(first)], layout.candidate_class[len(first) :]
+        travelling = replace(layout, candidate_class=theirs)
+        staying = replace(staying, candidate_class=ours)
+    shifted = rest.bound > tiled.UNSHIFTED[anchors.dtype]
+    rows, columns = ring_log_sums(anchors, first, travelling, shifted, rest.statistics)
+    if queues:
+        log_sum, found = contrast(
+            anchors,
+            queues,
+            anchors.new_zeros(len(anchors)),
+            staying,
+            scales=pieces.scales[1:],
+            **asdict(replace(rest, target_in_sum=False)),
+        )
+        rows = tiled.merge(
+            [rows, Sums(log_sum) if found is None else replace(found.rows, log_sum=log_sum)]
+        )
+    if target is None:
+        assert layout.own is not None
+        target = torch.linalg.vecdot(anchors, first[layout.own])
+    sides = [rows] if columns is None else [rows, columns]
+    margins = torch.cat([side.log_sum - target for side in sides])
+    losses = softplus(margins, threshold=NO_THRESHOLD) if rest.target_in_sum else margins
+    loss = losses if weights is None else torch.dot(losses, weights.to(losses.dtype))
+    if not rest.statistics:
+        return loss, None
+    sums = [x.detach() for side in sides for x in side.flat()]
+    return loss, _statistics(target.detach(), sums, layout)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +253,7 @@ class _Contrast(torch.autograd.Function):
             losses, sums = _losses(call, anchors, found, parts)
             ctx.save_for_backward(losses, anchors, target, weights, *parts)
             ctx.taken = False
-        extra = (found.detach().clone(), *(x for s in sums if s for x in _flat(s)))
+        extra = (found.detach().clone(), *(x for s in sums if s for x in s.flat()))
         ctx.mark_non_differentiable(*extra)
         result = losses if weights is None else torch.dot(losses, weights.to(losses.dtype))
         return (result, *extra)
@@ -276,10 +371,6 @@ def _sums_of(logits: Tensor) -> Sums:
     shares = torch.exp(logits - log_sum.nan_to_num(neginf=0.0)[:, None])
     mean = (shares * logits.nan_to_num(neginf=0.0)).sum(dim=1)
     return Sums(log_sum, mean, logits.amax(dim=1))
-
-
-def _flat(sums: Sums) -> list[Tensor]:
-    return [x for x in (sums.log_sum, sums.mean_logit, sums.largest) if x is not None]
 
 
 def _statistics(target: Tensor, flat: list[Tensor], layout: Layout) -> Statistics:

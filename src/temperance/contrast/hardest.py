@@ -7,11 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from temperance.contrast.layout import Candidates, Layout
+from temperance.contrast.layout import OVER_RANKS, Backend, Candidates, Layout
+from temperance.contrast.ranks import gathered
 from temperance.contrast.threads import in_threads, workers_for
 
 # Numbers of a block of whole rows.
 BLOCK = 1 << 20
+# Candidates whose lengths are taken at a time.
+ROWS = 4096
 # Products of the same vectors may differ in their last digits from tile to tile: none is left out for that.
 ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-14}
 
@@ -23,7 +26,7 @@ def floors(
     scales: Sequence[Float[Tensor, " _"] | None],
     layout: Layout,
     share: float,
-    bound: float,
+    backend: Backend = "auto",
 ) -> Float[Tensor, " n"]:
     """The smallest logit among the hardest ``share`` of each anchor's negatives; at least one is hard.
 
@@ -33,16 +36,21 @@ def floors(
         scales: for each part, what its rows are multiplied by, or None.
         layout: which of them are negatives.
         share: in (0, 1].
-        bound: no logit is larger, in absolute value.
+        backend: whether the first part is that of all ranks; it is then brought together, without gradient.
 
     Returns:
         ``(n,)``; -inf where an anchor has no negatives.
     """
-    pieces = Candidates(tuple(candidates), tuple(scales))
+    first, *rest = candidates
+    if backend in OVER_RANKS:
+        first, start = gathered(first.detach())
+        layout = layout.moved(start)
+    pieces = Candidates((first, *rest), tuple(scales))
     n, m = len(anchors), len(pieces)
+    lengths = [t.vectors.norm(dim=1).max() for t in pieces.tiles(ROWS, anchors.dtype)]
+    slack = anchors.norm(dim=1) * torch.stack(lengths).max() * ROUNDING[anchors.dtype]
     height = max(1, min(256, BLOCK // max(1, m)))
     found = anchors.new_empty(n)
-    slack = ROUNDING[anchors.dtype] * bound
 
     def work(worker: int, workers: int) -> None:
         logits = anchors.new_empty(height, m)
@@ -57,7 +65,7 @@ def floors(
             wanted = (negatives.double() * share - 1e-9).ceil().clamp_min(1).long()
             ordered = block.topk(max(1, min(m, math.ceil(m * share))), dim=1).values
             floor = ordered.gather(1, (wanted - 1).clamp_max(ordered.shape[1] - 1)[:, None])[:, 0]
-            found[rows] = floor - slack
+            found[rows] = floor - slack[rows]
 
     in_threads(work, workers_for(n * m, anchors.device), anchors.device)
     return found

@@ -1,7 +1,7 @@
 """Which pairs of anchor and candidate a loss compares, and what it sums over."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -9,6 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 Sums = Literal["rows", "both", "symmetric"]
+# Where the numbers are computed, and over whose candidates; see ``contrast``.
+Backend = Literal["auto", "dense", "tiled", "ring", "gather"]
+OVER_RANKS = ("ring", "gather")
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +22,8 @@ class Layout:
         sums: what is summed over. ``"rows"``: the candidates, for each anchor. ``"both"``: also the anchors,
             for each candidate; there are as many, and anchor i and candidate i are each other's positive.
             ``"symmetric"``: the anchors are their own candidates, and none is its own negative.
-        itself: whether anchor i and candidate i are one and the same, and so no negatives of each other;
-            it goes without saying under ``"symmetric"``.
+        itself: ``(n,)`` which candidate is the anchor itself and so no negative of it, or None where it is
+            not among the candidates. Under ``"symmetric"`` that is candidate i of anchor i.
         own: ``(n,)`` which candidate is each anchor's positive and so no negative of it, or None where the
             positive is not among the candidates. Under ``"symmetric"`` the positive of i's positive is i.
         anchor_class: ``(n,)`` classes by which pairs are kept or left out, or None.
@@ -30,7 +33,7 @@ class Layout:
     """
 
     sums: Sums = "rows"
-    itself: bool = False
+    itself: Int[Tensor, " n"] | None = None
     own: Int[Tensor, " n"] | None = None
     anchor_class: Int[Tensor, " n"] | None = None
     candidate_class: Int[Tensor, " m"] | None = None
@@ -39,10 +42,19 @@ class Layout:
 
     def block(self, rows: slice) -> "Block":
         """What is to be left out of some rows."""
-        own = None if self.own is None else self.own[rows]
-        # Most tiles hold none of the positives: two numbers tell, once for all tiles of the rows.
-        reach = (0, 0) if own is None else (int(own.min()), int(own.max()) + 1)
-        return Block(self, rows, own, reach)
+        given = [x[rows] for x in (self.own, self.itself) if x is not None]
+        # Most tiles hold none of them: two numbers tell, once for all tiles of the rows.
+        left_out = tuple((index, int(index.min()), int(index.max())) for index in given)
+        return Block(self, rows, left_out)
+
+    def moved(self, start: int) -> "Layout":
+        """The same where the candidates stand behind ``start`` others, which are all negatives."""
+        own, itself = (None if x is None else x + start for x in (self.own, self.itself))
+        return replace(self, own=own, itself=itself)
+
+    def among_others(self) -> "Layout":
+        """The same for candidates that are none of the anchors and none of their positives."""
+        return replace(self, own=None, itself=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,25 +64,22 @@ class Block:
     Attributes:
         layout: of all rows.
         rows: which these are.
-        own: ``(h,)`` the candidates that are their positives, or None.
-        reach: all of those lie in this range.
+        left_out: candidates ``(h,)``, one for each row, that are no negatives of it; and the range they
+            lie in.
     """
 
     layout: Layout
     rows: slice
-    own: Int[Tensor, " h"] | None
-    reach: tuple[int, int]
+    left_out: tuple[tuple[Int[Tensor, " h"], int, int], ...]
 
     def leave_out(self, logits: Float[Tensor, "h w"], columns: slice) -> None:
         """Set the entries of a tile of logits that do not count to -inf."""
         layout, rows = self.layout, self.rows
-        if self.own is not None and columns.start < self.reach[1] and self.reach[0] < columns.stop:
-            inside = (self.own >= columns.start) & (self.own < columns.stop)
-            hit = inside.nonzero(as_tuple=True)[0]
-            logits[hit, self.own[hit] - columns.start] = float("-inf")
-        itself = layout.itself or layout.sums == "symmetric"
-        if itself and rows.start < columns.stop and columns.start < rows.stop:
-            logits.diagonal(rows.start - columns.start).fill_(float("-inf"))
+        for index, first, last in self.left_out:
+            if columns.start <= last and first < columns.stop:
+                inside = (index >= columns.start) & (index < columns.stop)
+                hit = inside.nonzero(as_tuple=True)[0]
+                logits[hit, index[hit] - columns.start] = float("-inf")
         if layout.anchor_class is not None and layout.candidate_class is not None:
             same = layout.anchor_class[rows, None] == layout.candidate_class[columns]
             logits.masked_fill_(~same if layout.same_class else same, float("-inf"))

@@ -9,7 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from temperance.contrast.layout import Candidates, Layout
+from temperance.contrast.layout import Backend, Candidates, Layout
+from temperance.contrast.ranks import gathered, rank
+from temperance.contrast.ring import ring_sums
 from temperance.contrast.threads import in_threads, workers_for
 from temperance.contrast.tiled import tiles_of_logits
 
@@ -33,6 +35,7 @@ def pair_sums(
     bias: Float[Tensor, ""],
     layout: Layout,
     function: Pairwise,
+    backend: Backend = "auto",
 ) -> Float[Tensor, " n"]:
     r""":math:`\sum_k f(a_i \cdot c_k + b)` over each anchor's candidates, tile by tile.
 
@@ -42,9 +45,10 @@ def pair_sums(
         bias: b, a scalar tensor.
         layout: which candidates count; with sums over rows.
         function: f and its slope.
+        backend: as in ``contrast``.
 
     Raises:
-        RuntimeError: on double backward.
+        RuntimeError: on double backward, which only ``"dense"`` supports.
 
     Example:
         >>> import torch
@@ -52,6 +56,20 @@ def pair_sums(
         >>> pair_sums(a, a, torch.tensor(0.0), Layout(), LINEAR)
         tensor([1., 1.])
     """
+    if backend == "dense":
+        logits = anchors @ candidates.T + bias
+        layout.block(slice(0, len(anchors))).leave_out(logits, slice(0, len(candidates)))
+        return function.value(logits).sum(dim=1)
+    if backend == "gather":
+        everyone, start = gathered(candidates)
+        return pair_sums(anchors, everyone, bias, layout.moved(start), function)
+    if backend == "ring":
+
+        def block(owner: int, anchors: Tensor, candidates: Tensor, bias: Tensor) -> Tensor:
+            here = layout if owner == rank() else layout.among_others()
+            return pair_sums(anchors, candidates, bias, here, function)
+
+        return ring_sums(block, anchors, candidates, bias)
     sums: Tensor = _PairSums.apply(layout, function, anchors, candidates, bias)
     return sums
 

@@ -1,4 +1,4 @@
-"""The same loss over the vectors of all ranks: candidates travel round, and no rank holds them all.
+"""The same sums over the vectors of all ranks: candidates travel round, and no rank holds them all.
 
 Each rank has anchors and candidates of its own. The candidates go round the ring twice: once to collect the
 sums, once more, with the sums at hand, to collect their gradients and bring them home. What a rank holds is
@@ -9,7 +9,7 @@ the weights ``W · w_i / Σ w`` (W ranks, the sum over all of them): where Distr
 ranks, the average is then the loss of the whole batch, and so is its gradient.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,140 +17,181 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import softplus
 
-from temperance.contrast.dense import NO_THRESHOLD
 from temperance.contrast.layout import Candidates, Layout
-from temperance.contrast.tiled import gradients, log_sums, merge
-
-# How long the vectors of other ranks are is not known, so no bound of the logits is.
-SHIFTED = True
+from temperance.contrast.ranks import lengths_over_ranks, parts_of_ranks, rank, ranks
+from temperance.contrast.tiled import Sums, gradients, log_sums, merge
 
 
-def ranks() -> int:
-    """How many processes share a batch; 1 where none have found together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def total_over_ranks(x: Float[Tensor, ""]) -> Float[Tensor, ""]:
-    """The sum of one number over all ranks."""
-    total = x.detach().clone()
-    if ranks() > 1:
-        dist.all_reduce(total)
-    return total
-
-
-def ring_contrast(
+def ring_log_sums(
     anchors: Float[Tensor, "n d"],
-    candidates: Float[Tensor, "n d"],
+    candidates: Float[Tensor, "m d"],
     layout: Layout,
-    *,
-    target_in_sum: bool,
-) -> Float[Tensor, " k"]:
-    """Each anchor's loss with the candidates of all ranks as negatives.
+    shifted: bool,
+    statistics: bool,
+) -> tuple[Sums, Sums | None]:
+    """Each anchor's sums over the candidates of all ranks.
 
     Args:
         anchors: ``(n, d)`` of this rank; ranks may differ in n.
-        candidates: ``(n, d)`` of this rank, among them the anchors' positives.
-        layout: of this rank's anchors and candidates; all of the other ranks' are negatives.
-        target_in_sum: whether the positive stands in the denominator.
+        candidates: ``(m, d)`` of this rank.
+        layout: of this rank's anchors and candidates; ``own`` and ``itself`` are among them.
+        shifted: whether logits may be so large that their exponentials need a shift.
+        statistics: whether to take means and largest logits, too.
 
     Returns:
-        ``(n,)``; ``(2n,)`` under ``"both"``.
+        Sums for each anchor, and for each of this rank's candidates under ``"both"``; their ``log_sum``
+        passes gradients on.
     """
-    losses: Tensor = _Ring.apply(layout, target_in_sum, anchors, candidates)
-    return losses
+    found = _LogSums.apply(layout, shifted, statistics, anchors, candidates)
+    size = len(found) // 2 if layout.sums == "both" else len(found)
+    return Sums(*found[:size]), Sums(*found[size:]) if layout.sums == "both" else None
 
 
-class _Ring(torch.autograd.Function):
+def ring_sums(
+    function: Callable[..., Tensor],
+    anchors: Float[Tensor, "n d"],
+    candidates: Float[Tensor, "m d"],
+    *others: Tensor,
+) -> Float[Tensor, "n ..."]:
+    """The sum over ranks of what a function makes of this rank's anchors and that rank's candidates.
+
+    Args:
+        function: takes the number of a rank, anchors, that rank's candidates and the others. Its backward
+            pass is taken anew for each block.
+        anchors: ``(n, d)`` of this rank.
+        candidates: ``(m, d)`` of this rank.
+        others: further tensors that the function takes and that receive gradients.
+    """
+    sums: Tensor = _Sums.apply(function, anchors, candidates, *others)
+    return sums
+
+
+class _LogSums(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
         layout: Layout,
-        target_in_sum: bool,
+        shifted: bool,
+        statistics: bool,
         anchors: Tensor,
         candidates: Tensor,
-    ) -> Tensor:
-        assert layout.own is not None
-        both = layout.sums == "both"
-        target = (anchors * candidates[layout.own]).sum(dim=1)
+    ) -> tuple[Tensor, ...]:
+        layouts = _layouts(layout)
         travellers = [candidates]
-        if both:  # each candidate's sum travels with it
-            travellers.append(candidates.new_full((len(candidates), 1), float("-inf")))
-        parts = []
-        for mine, block in _round(travellers):
-            here = layout if mine else replace(layout, itself=False, own=None)
-            rows, columns = log_sums(anchors, _pieces(block[0]), here, SHIFTED)
-            parts.append(rows)
-            if columns is not None:
-                block[1] = torch.logaddexp(block[1], columns.log_sum[:, None])
+        so_far: Sums | None = None
+        for owner, block in _round(travellers):
+            rows, columns = log_sums(
+                anchors, _pieces(block[0]), layouts[owner], shifted, statistics
+            )
+            so_far = rows if so_far is None else merge([so_far, rows])
+            if columns is not None:  # each candidate's sums travel with it
+                if len(block) > 1:
+                    columns = merge([Sums(*(x[:, 0] for x in block[1:])), columns])
+                block[1:] = [x[:, None] for x in columns.flat()]
             travellers = block
-        log_sum = merge(parts).log_sum
-        if both:
-            log_sum = torch.cat([log_sum, travellers[1][:, 0]])
-            target = target.repeat(2)
-        margin = log_sum - target
-        ctx.layout, ctx.target_in_sum = layout, target_in_sum
-        ctx.save_for_backward(anchors, candidates, log_sum, margin)
-        losses: Tensor = softplus(margin, threshold=NO_THRESHOLD) if target_in_sum else margin
-        return losses
+        assert so_far is not None
+        sums = so_far.flat()
+        if layout.sums == "both":
+            sums += [x[:, 0] for x in travellers[1:]]
+        ctx.layouts, ctx.shifted, ctx.both = layouts, shifted, layout.sums == "both"
+        log_sums_found = [sums[0], sums[len(sums) // 2]] if ctx.both else [sums[0]]
+        ctx.save_for_backward(anchors, candidates, *log_sums_found)
+        ctx.mark_non_differentiable(*(x for x in sums if all(x is not y for y in log_sums_found)))
+        return tuple(sums)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise RuntimeError("this loss has no second derivatives")
-        anchors, candidates, log_sum, margin = ctx.saved_tensors
-        layout: Layout = ctx.layout
-        n, both = len(anchors), layout.sums == "both"
-        slope = grad * torch.sigmoid(margin) if ctx.target_in_sum else grad
-        rows_at = log_sum[:n], slope[:n]
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        _no_second()
+        anchors, candidates, *log_sums_found = ctx.saved_tensors
+        rows_at = log_sums_found[0], slopes[0]
         travellers = [candidates, torch.zeros_like(candidates)]
-        if both:
-            travellers.append(torch.stack([log_sum[n:], slope[n:]], dim=1))
-            slope = slope[:n] + slope[n:]
-        grad_anchors = torch.zeros_like(anchors)
-        for mine, block in _round(travellers):
-            here = layout if mine else replace(layout, itself=False, own=None)
-            columns_at = (block[2][:, 0], block[2][:, 1]) if both else None
+        if ctx.both:
+            travellers += [log_sums_found[1][:, None], slopes[len(slopes) // 2][:, None]]
+        grad = torch.zeros_like(anchors)
+        for owner, block in _round(travellers):
+            columns_at = (block[2][:, 0], block[3][:, 0]) if ctx.both else None
+            layout, pieces = ctx.layouts[owner], _pieces(block[0])
             pulled, (theirs,) = gradients(
-                anchors, _pieces(block[0]), here, SHIFTED, rows_at, columns_at, (True,)
+                anchors, pieces, layout, ctx.shifted, rows_at, columns_at, (True,)
             )
-            grad_anchors += pulled
+            grad += pulled
             assert theirs is not None
             block[1] = block[1] + theirs
             travellers = block
-        grad_candidates = travellers[1]
-        grad_anchors -= slope[:, None] * candidates[layout.own]
-        grad_candidates.index_add_(0, layout.own, anchors * -slope[:, None])
-        return None, None, grad_anchors, grad_candidates
+        return None, None, None, grad, travellers[1]
+
+
+class _Sums(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        function: Callable[..., Tensor],
+        anchors: Tensor,
+        candidates: Tensor,
+        *others: Tensor,
+    ) -> Tensor:
+        ctx.function = function
+        ctx.save_for_backward(anchors, candidates, *others)
+        return sum(
+            function(owner, anchors, block[0], *others) for owner, block in _round([candidates])
+        )  # type: ignore[return-value]
+
+    @staticmethod
+    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
+        _no_second()
+        anchors, candidates, *others = ctx.saved_tensors
+        totals = [torch.zeros_like(x) for x in (anchors, *others)]
+        travellers = [candidates, torch.zeros_like(candidates)]
+        for owner, block in _round(travellers):
+            with torch.enable_grad():
+                leaves = [x.detach().requires_grad_() for x in (block[0], anchors, *others)]
+                value = ctx.function(owner, leaves[1], leaves[0], *leaves[2:])
+                theirs, *ours = torch.autograd.grad(value, leaves, slopes, materialize_grads=True)
+            block[1] = block[1] + theirs
+            for total, more in zip(totals, ours, strict=True):
+                total += more
+            travellers = block
+        return None, totals[0], travellers[1], *totals[1:]
+
+
+def _no_second() -> None:
+    if torch.is_grad_enabled():  # set by create_graph=True
+        raise RuntimeError("this loss has no second derivatives over ranks")
+
+
+def _layouts(layout: Layout) -> list[Layout]:
+    """What the layout is towards each rank's candidates."""
+    layouts = [layout if owner == rank() else layout.among_others() for owner in range(ranks())]
+    if layout.candidate_class is None:
+        return layouts
+    classes = parts_of_ranks(layout.candidate_class)
+    return [replace(x, candidate_class=c) for x, c in zip(layouts, classes, strict=True)]
 
 
 def _pieces(block: Tensor) -> Candidates:
     return Candidates((block,), (None,))
 
 
-def _round(travellers: list[Tensor]) -> Iterator[tuple[bool, list[Tensor]]]:
-    """Whether the block at hand is this rank's own, and the block, which goes on as it is left.
+def _round(travellers: list[Tensor]) -> Iterator[tuple[int, list[Tensor]]]:
+    """The rank whose block is at hand, and the block, which goes on as it is left.
 
     After the last one the list that was yielded is replaced, in place, by what has come home.
     """
-    world = ranks()
+    world, here = ranks(), rank()
     block = list(travellers)
     if world == 1:
-        yield True, block
+        yield here, block
         return
-    rank = dist.get_rank()
-    widths = [x.shape[1] for x in travellers]
-    sizes = [block[0].new_empty(1, dtype=torch.long) for _ in range(world)]
-    dist.all_gather(sizes, torch.tensor([len(block[0])], device=block[0].device))
+    lengths = lengths_over_ranks(block[0])
     for step in range(world):
-        yield step == 0, block
+        yield (here - step) % world, block
+        widths = [x.shape[1] for x in block]
         packed = torch.cat(block, dim=1)
-        coming = (rank - step - 1) % world
-        received = packed.new_empty(int(sizes[coming]), packed.shape[1])
+        received = packed.new_empty(lengths[(here - step - 1) % world], packed.shape[1])
         calls = [
-            dist.P2POp(dist.isend, packed, (rank + 1) % world),
-            dist.P2POp(dist.irecv, received, (rank - 1) % world),
+            dist.P2POp(dist.isend, packed, (here + 1) % world),
+            dist.P2POp(dist.irecv, received, (here - 1) % world),
         ]
         for request in dist.batch_isend_irecv(calls):
             request.wait()

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from temperance.contrast.dense import log_sum_of_rows
 from temperance.contrast.layout import Candidates, Layout, Tile
 from temperance.contrast.threads import SMALL, in_threads, workers_for
 
@@ -43,11 +44,15 @@ class Sums:
     mean_logit: Float[Tensor, " n"] | None = None
     largest: Float[Tensor, " n"] | None = None
 
+    def flat(self) -> list[Float[Tensor, " n"]]:
+        """Those that there are."""
+        return [x for x in (self.log_sum, self.mean_logit, self.largest) if x is not None]
+
 
 def merge(parts: Sequence[Sums]) -> Sums:
     """The sums over several sets of candidates as one."""
     logs = torch.stack([part.log_sum for part in parts])
-    log_sum = logs.logsumexp(dim=0)
+    log_sum = log_sum_of_rows(logs.T)
     means = [part.mean_logit for part in parts if part.mean_logit is not None]
     tops = [part.largest for part in parts if part.largest is not None]
     if not means:

@@ -11,11 +11,13 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from temperance.contrast import (
+    OVER_RANKS,
     Backend,
     Layout,
     custom_diagonal,
     custom_log_sums,
     dense_custom_log_sums,
+    gathered,
 )
 from temperance.errors import InputError
 from temperance.losses import statistics as told
@@ -100,36 +102,32 @@ def compare(
         )
     if classes is not None and not options.statistics:
         raise InputError("classes are for the statistics alone; give statistics=True, too")
-    ring = options.backend == "ring"
-    factors = anchor_weights(options.reduction, weights, n, tau, over_ranks=ring)
-    more = positives or target or share or len(candidates) > 1
-    if ring and (more or options.statistics or callable(similarity)):
-        raise InputError(
-            "backend 'ring' takes in-batch negatives and a named similarity, without statistics; "
-            "leave the rest out"
-        )
+    backend = options.backend
+    over_ranks = backend in OVER_RANKS
+    factors = anchor_weights(options.reduction, weights, n, tau, over_ranks=over_ranks)
+    if over_ranks and positives is not None:
+        backend = "auto"  # a queue alone: each rank compares with its own
     if callable(similarity):
         if options.statistics or target is not None:
             named(similarity)
-        dense = options.backend == "dense"
         losses = _custom(
-            similarity, tau, anchors, candidates, layout, positives, target_in_sum, dense
+            similarity, tau, anchors, candidates, layout, positives, target_in_sum, backend
         )
         return _reduced(losses, factors, weights)
     if candidates:
-        space = logits(named(similarity), tau, anchors, candidates, options.backend)
+        space = logits(named(similarity), tau, anchors, candidates, backend)
     else:
-        space = symmetric_logits(named(similarity), tau, anchors, options.backend)
+        space = symmetric_logits(named(similarity), tau, anchors, backend)
         if space.candidates:  # the anchors could not be their own candidates after all
-            layout = replace(layout, sums="rows", itself=True)
+            layout = replace(layout, sums="rows")
     if share is not None:
-        layout = replace(layout, floor=space.floors(layout, share))
+        layout = replace(layout, floor=space.floors(layout, share, backend))
     where = None
     if positives is not None:
         ((name, x),) = positives.items()
-        where = (
-            space.anchors * positions(named(similarity), name, x, options.backend, space.centre)
-        ).sum(dim=1)
+        where = (space.anchors * positions(named(similarity), name, x, backend, space.centre)).sum(
+            dim=1
+        )
     elif target is not None:
         where = target(space)
     if layout.sums == "both" and factors is not None:
@@ -140,7 +138,7 @@ def compare(
         weights=factors,
         target_in_sum=target_in_sum,
         statistics=options.statistics,
-        backend=options.backend,
+        backend=backend,
     )
     if factors is None:
         loss = _reduced(loss.view(-1, n).mean(dim=0), None, weights)
@@ -149,7 +147,7 @@ def compare(
     same = None
     if classes is not None:
         kept = replace(layout, anchor_class=classes[0], candidate_class=classes[1], same_class=True)
-        same = _log_sums(space, kept, options.backend)
+        same = _log_sums(space, kept, backend)
     shown, compared = (torch.cat(list(x.values())) for x in (anchors, candidates or anchors))
     return loss, told.read(found, tau.detach(), shown, compared, same)
 
@@ -168,30 +166,37 @@ def _custom(
     layout: Layout,
     positives: Named | None,
     target_in_sum: bool,
-    dense: bool,
+    backend: Backend,
 ) -> Tensor:
     """Every anchor's loss where the similarity is known only by what it gives for a tile."""
     if tau.ndim:
         raise InputError("a similarity of your own takes one temperature; give one number")
+    if backend == "ring":
+        raise InputError(
+            "backend 'ring' takes a named similarity; give backend='gather' with one of your own"
+        )
     a = torch.cat([x.to(tau.dtype) for x in anchors.values()])
-    c = torch.cat([x.to(tau.dtype) for x in candidates.values()]) if candidates else a
-    sides = [(a, c, False)]
-    if layout.sums == "both":
-        sides.append((c, a, True))
-    elif layout.sums == "symmetric":
-        layout = replace(layout, itself=True)
-    layout = replace(layout, sums="rows")
+    first, *queues = [x.to(tau.dtype) for x in candidates.values()] or [a]
+
+    def beside(batch: Tensor, queues: list[Tensor]) -> tuple[Tensor, Layout]:
+        everyone, start = gathered(batch) if backend == "gather" else (batch, 0)
+        return torch.cat([everyone, *queues]), layout.moved(start)
+
+    both, layout = layout.sums == "both", replace(layout, sums="rows")
+    sides = [(a, beside(first, queues), False)]
+    if both:
+        sides.append((first, beside(a, []), True))
     if positives is not None:
         ((_, p),) = positives.items()
         p = p.to(tau.dtype)
     else:
         assert layout.own is not None
-        p = c[layout.own]
+        p = first[layout.own]
     found = []
-    log_sums = dense_custom_log_sums if dense else custom_log_sums
+    log_sums = dense_custom_log_sums if backend == "dense" else custom_log_sums
     where = custom_diagonal(similarity, a, p) / tau
-    for rows, columns, flipped in sides:
-        sums = log_sums(similarity, rows, columns, tau, layout, flipped=flipped)
+    for rows, (columns, here), flipped in sides:
+        sums = log_sums(similarity, rows, columns, tau, here, flipped=flipped)
         margin = sums - where
         found.append(softplus(margin, threshold=40.0) if target_in_sum else margin)
     return torch.stack(found).mean(dim=0)

@@ -14,9 +14,11 @@ Options they share:
   the mean is then the weighted one, Σ w L / Σ w.
 - ``statistics``: return ``(loss, LossStatistics)``, from the same pass; not for SupCon, simple and sigmoid.
 - ``backend``: ``"auto"``, ``"tiled"``, or ``"dense"``, which holds the matrix and has second
-  derivatives; and for in-batch InfoNCE, NT-Xent, CLIP and DCL ``"ring"``: the batch is that of all ranks
-  of ``torch.distributed``, and no rank holds it whole. With ``reduction="mean"`` the average of the ranks'
-  losses is then the loss of the whole batch, and so are the gradients that DistributedDataParallel averages.
+  derivatives; or ``"ring"`` or ``"gather"``: the batch is that of all ranks of ``torch.distributed``.
+  Under ``"ring"`` vectors and their gradients travel round and no rank holds them all (only the hard losses
+  bring them together, to find what is hard); under ``"gather"`` every rank holds all vectors, and waits for
+  the others less often. With ``reduction="mean"`` the average of the ranks' losses is then the loss of the whole
+  batch, and so are the gradients that DistributedDataParallel averages. A queue is each rank's own.
 """
 
 from dataclasses import replace
@@ -29,11 +31,17 @@ from torch.nn.functional import softplus
 from temperance.contrast import (
     COUNT,
     LINEAR,
+    OVER_RANKS,
     SOFTPLUS,
     Backend,
     Layout,
+    Pairwise,
+    gathered,
     pair_sums,
+    parts_of_ranks,
+    rank,
     ranks,
+    ring_sums,
 )
 from temperance.errors import InputError
 from temperance.losses.compare import Loss, Options, compare, uncompiled
@@ -129,7 +137,9 @@ def info_nce(
 
     def target(space: Logits) -> Tensor:
         theirs = positions(named(similarity), "keys", keys, backend, space.centre)
-        return (space.anchors * _class_means(theirs, labels)).sum(dim=1)
+        groups, counts = _groups(labels, backend)
+        means = _class_sums(theirs, groups, backend) / counts[:, None]
+        return (space.anchors * means).sum(dim=1)
 
     return compare(
         {"queries": queries}, candidates, Layout(), options, target=target, target_in_sum=False
@@ -209,7 +219,7 @@ def decoupled(
         >>> decoupled(torch.eye(4), torch.eye(4), temperature=0.5)
         tensor(-0.2082)
     """
-    if len(view_a) == 1 and (backend != "ring" or ranks() == 1):
+    if len(view_a) == 1 and (backend not in OVER_RANKS or ranks() == 1):
         raise InputError("view_a has one row, and so no negatives; give at least two instances")
     options = Options(temperature, similarity, reduction, weights, statistics, backend)
     return _two_views(view_a, view_b, classes, options, target_in_sum=False)
@@ -308,19 +318,19 @@ def sup_con(
     check_vectors("embeddings", embeddings)
     _check_labels("labels", labels, len(embeddings))
     n = len(embeddings)
-    if backend == "ring":
-        raise InputError("SupCon has no ring; give the vectors and labels of all ranks")
     anchor_weights("sum", weights, n, embeddings)  # checks them
     tau = checked_temperature(temperature, embeddings, n)
     space = symmetric_logits(named(similarity), tau, {"embeddings": embeddings}, backend)
-    groups, members = torch.unique(labels, return_inverse=True, return_counts=True)[1:]
-    others = members[groups] - 1
+    groups, counts = _groups(labels, backend)
+    others = counts - 1
     alone = others == 0
-    if bool(alone.all()):
+    over_ranks = backend in OVER_RANKS
+    if bool(alone.all()) and not (over_ranks and ranks() > 1):
         raise InputError("no class has two members, so no row has a positive; give larger batches")
     given = tau.new_ones(n) if weights is None else weights
-    factors = anchor_weights(reduction, given * ~alone, n, tau)
-    whole = Layout("rows" if space.candidates else "symmetric", itself=True)
+    factors = anchor_weights(reduction, given * ~alone, n, tau, over_ranks=over_ranks)
+    itself = torch.arange(n, device=labels.device)
+    whole = Layout("rows" if space.candidates else "symmetric", itself=itself)
 
     def sums(layout: Layout, target: Tensor, weights: Tensor | None, in_sum: bool) -> Tensor:
         return space.contrast(
@@ -329,7 +339,7 @@ def sup_con(
 
     if not inside:
         rows = space.positions(0)
-        mean = (_class_sums(rows, groups) - rows) / others.clamp_min(1)[:, None]
+        mean = (_class_sums(rows, groups, backend) - rows) / others.clamp_min(1)[:, None]
         target = (space.anchors * mean).sum(dim=1)
         loss = sums(whole, target, factors, False)
         return loss if factors is not None else loss.masked_fill(alone, 0.0) * given
@@ -408,6 +418,7 @@ def simple_contrastive(
     in_batch: bool | None = None,
     similarity: Similarity = "cosine",
     reduction: Reduction = "mean",
+    backend: Backend = "auto",
 ) -> Float[Tensor, "..."]:
     r"""Simple loss: pull the positive, push all negatives alike.
 
@@ -425,6 +436,7 @@ def simple_contrastive(
         in_batch: see ``info_nce``.
         similarity: ``"cosine"``, ``"dot"`` or ``"euclidean"``.
         reduction: see above.
+        backend: see above.
 
     Returns:
         A scalar, or ``(n,)`` with ``reduction="none"``; float32 for half-precision inputs.
@@ -438,22 +450,33 @@ def simple_contrastive(
     candidates, positives = _candidates(queries, keys, negatives, in_batch)
     n = len(queries)
     tau = checked_temperature(1.0, queries, n)
-    space = logits(named(similarity), tau, {"queries": queries}, {})
-    centre = space.centre
-    theirs = torch.cat(
-        [positions(named(similarity), name, x, centre=centre) for name, x in candidates.items()]
-    )
+    over_ranks = backend in OVER_RANKS
+    if over_ranks and positives is not None:
+        backend = "auto"  # a queue alone: each rank compares with its own
+    space = logits(named(similarity), tau, {"queries": queries}, {}, backend)
+    parts = [
+        positions(named(similarity), name, x, backend, space.centre)
+        for name, x in (candidates | (positives or {})).items()
+    ]
+    own = parts[0] if positives is None else parts.pop()
     layout = Layout(own=torch.arange(n, device=queries.device) if positives is None else None)
     if hardest is not None:
         _check_share(hardest)
-        space = replace(
-            space, candidates=[theirs], scales=[None], bound=_bound(space.anchors, theirs)
-        )
-        layout = replace(layout, floor=space.floors(layout, hardest))
-    one = tau.new_zeros(())
-    pushed = pair_sums(space.anchors, theirs, one, layout, LINEAR)
+        compared = replace(space, candidates=parts, scales=[None] * len(parts))
+        layout = replace(layout, floor=compared.floors(layout, hardest, backend))
+
+    def total(function: Pairwise) -> Tensor:
+        sums, how, here = tau.new_zeros(n), backend, layout
+        for part in parts:
+            sums = sums + pair_sums(space.anchors, part, tau.new_zeros(()), here, function, how)
+            # Queues stay where they are, and hold no positives.
+            how, here = "dense" if backend == "dense" else "auto", layout.among_others()
+        return sums
+
+    pushed = total(LINEAR)
     if weight is None:
-        counts = pair_sums(space.anchors.detach(), theirs.detach(), one, layout, COUNT)
+        with torch.no_grad():
+            counts = total(COUNT)
         pushed = pushed / counts.clamp_min(1)
     elif 0 <= weight < float("inf"):
         pushed = pushed * weight
@@ -461,13 +484,8 @@ def simple_contrastive(
         raise InputError(
             f"weight {weight:g} is negative or not finite; give a number of at least 0"
         )
-    own = (
-        theirs[:n]
-        if positives is None
-        else positions(named(similarity), "keys", keys, centre=centre)
-    )
     losses = pushed - (space.anchors * own).sum(dim=1)
-    factors = anchor_weights(reduction, None, n, tau)
+    factors = anchor_weights(reduction, None, n, tau, over_ranks=over_ranks)
     return losses if factors is None else torch.dot(losses, factors)
 
 
@@ -480,6 +498,7 @@ def sigmoid(
     bias: float | Float[Tensor, ""] = -10.0,
     similarity: Similarity = "cosine",
     reduction: Reduction = "mean",
+    backend: Backend = "auto",
 ) -> Float[Tensor, "..."]:
     r"""The sigmoid loss of SigLIP: every pair is a yes-or-no question of its own.
 
@@ -495,6 +514,7 @@ def sigmoid(
         bias: b, which receives its gradient; SigLIP begins at -10.
         similarity: ``"cosine"``, ``"dot"`` or ``"euclidean"``.
         reduction: ``"mean"`` or ``"sum"`` over images, or ``"none"``.
+        backend: see above.
 
     Returns:
         A scalar in nats, or ``(n,)`` with ``reduction="none"``; float32 for half-precision inputs.
@@ -510,12 +530,12 @@ def sigmoid(
     b = torch.as_tensor(bias, dtype=tau.dtype, device=tau.device)
     if b.ndim or not bool(torch.isfinite(b)):
         raise InputError(f"bias {bias} is not one finite number; give one such as -10")
-    space = logits(named(similarity), tau, {"image": image}, {})
-    theirs = positions(named(similarity), "text", text, centre=space.centre)
+    space = logits(named(similarity), tau, {"image": image}, {}, backend)
+    theirs = positions(named(similarity), "text", text, backend, space.centre)
     own = torch.arange(n, device=image.device)
-    apart = pair_sums(space.anchors, theirs, b, Layout(own=own), SOFTPLUS)
+    apart = pair_sums(space.anchors, theirs, b, Layout(own=own), SOFTPLUS, backend)
     together = softplus(-((space.anchors * theirs).sum(dim=1) + b), threshold=40.0)
-    factors = anchor_weights(reduction, None, n, tau)
+    factors = anchor_weights(reduction, None, n, tau, over_ranks=backend in OVER_RANKS)
     losses = together + apart
     return losses if factors is None else torch.dot(losses, factors)
 
@@ -531,7 +551,7 @@ def _two_views(
     if classes is not None:
         _check_labels("classes", classes, n)
         known = (classes.repeat(2), classes.repeat(2))
-    layout = Layout("symmetric", own=own)
+    layout = Layout("symmetric", own=own, itself=own.roll(n))
     return compare(anchors, {}, layout, options, target_in_sum=target_in_sum, classes=known)
 
 
@@ -576,25 +596,31 @@ def _shared_temperature(temperature: Temperature, like: Tensor) -> Tensor:
     return checked_temperature(temperature, like, 0)
 
 
-def _bound(anchors: Tensor, candidates: Tensor) -> float:
-    lengths = (x.detach().norm(dim=1).max() for x in (anchors, candidates))
-    return float(torch.stack(list(lengths)).prod())
-
-
 def _check_share(share: float) -> None:
     if not 0 < share <= 1:
         raise InputError(f"share {share:g} is not in (0, 1]; give one such as 0.08")
 
 
-def _class_sums(rows: Tensor, members: Tensor) -> Tensor:
-    """For each row the sum over all rows of its class."""
-    sums = rows.new_zeros(int(members.max()) + 1, rows.shape[1]).index_add(0, members, rows)
-    each: Tensor = sums[members]
-    return each
+def _groups(labels: Tensor, backend: Backend) -> tuple[Tensor, Tensor]:
+    """Each row's class, counted from 0, and how many rows have it, of all ranks that share a batch."""
+    parts = parts_of_ranks(labels) if backend in OVER_RANKS else [labels]
+    groups, counts = torch.unique(torch.cat(parts), return_inverse=True, return_counts=True)[1:]
+    here = groups.split([len(part) for part in parts])[rank() if len(parts) > 1 else 0]
+    return here, counts[here]
 
 
-def _class_means(rows: Tensor, labels: Tensor) -> Tensor:
-    """For each row the mean over all rows of its class."""
-    members, counts = torch.unique(labels, return_inverse=True, return_counts=True)[1:]
-    means: Tensor = _class_sums(rows, members) / counts[members][:, None]
-    return means
+def _class_sums(rows: Tensor, groups: Tensor, backend: Backend) -> Tensor:
+    """For each row the sum over all rows of its class, over all ranks where they share a batch."""
+    classes = parts_of_ranks(groups) if backend in OVER_RANKS else [groups]
+    size = max(int(part.max()) for part in classes) + 1
+
+    def of(rows: Tensor, theirs: Tensor) -> Tensor:
+        sums = rows.new_zeros(size, rows.shape[1]).index_add(0, theirs, rows)
+        each: Tensor = sums[groups]
+        return each
+
+    if backend == "ring":
+        return ring_sums(lambda owner, _, block: of(block, classes[owner]), rows, rows)
+    if backend == "gather":
+        return of(gathered(rows)[0], torch.cat(classes))
+    return of(rows, groups)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from temperance.contrast import (
+    OVER_RANKS,
     Backend,
     Layout,
     Statistics,
@@ -159,9 +160,11 @@ class Logits:
         vectors = self.candidates[part]
         return vectors if scale is None else vectors * scale[:, None]
 
-    def floors(self, layout: Layout, share: float) -> Float[Tensor, " n"]:
+    def floors(
+        self, layout: Layout, share: float, backend: Backend = "auto"
+    ) -> Float[Tensor, " n"]:
         """The logits below which candidates are not among the hardest ``share`` of the negatives."""
-        return floors(self.anchors, self.candidates, self.scales, layout, share, self.bound)
+        return floors(self.anchors, self.candidates, self.scales, layout, share, backend)
 
 
 def named(similarity: Similarity) -> Named:
@@ -196,9 +199,10 @@ def logits(
     if similarity == "cosine":
         bound = 1 / float(tau.detach().min())
         parts, scales = [], []
-        for name, x in candidates.items():
+        for number, (name, x) in enumerate(candidates.items()):
             # What needs no gradient, such as a queue, is read where it lies and never copied.
-            lies = not x.requires_grad and backend != "ring"
+            travels = number == 0 and backend in OVER_RANKS
+            lies = not x.requires_grad and not travels
             parts.append(x if lies else positions(similarity, name, x, backend))
             scales.append(inverse_norms(name, x) if lies else None)
         return Logits(_directions(backend)(1 / tau, **anchors), parts, scales, bound)
@@ -208,12 +212,13 @@ def logits(
     centre = None
     if similarity == "euclidean":
         # -‖a - c‖² = 2 a·c - ‖a‖² - ‖c‖², which keeps its digits only for vectors near the origin.
-        centre = a.detach().mean(dim=0)
+        centre = _centre(a.detach(), backend)
         a = a - centre
         a = torch.cat([2 * a, -a.square().sum(1, keepdim=True), -torch.ones_like(a[:, :1])], dim=1)
     a = a / (tau[:, None] if tau.ndim else tau)
     parts = [positions(similarity, name, x, backend, centre) for name, x in candidates.items()]
-    longest = max((_longest(part) for part in parts), default=0.0)
+    # How long the vectors of other ranks are is not known.
+    longest = math.inf if backend in OVER_RANKS else max(map(_longest, parts), default=0.0)
     return Logits(a, parts, [None] * len(parts), _longest(a) * longest, centre)
 
 
@@ -256,7 +261,14 @@ def symmetric_logits(
     for name, x in parts.items():
         _finite(name, x)
     z = torch.cat([x.to(tau.dtype) for x in parts.values()]) * tau.rsqrt()
-    return Logits(z, [], [], _longest(z) ** 2)
+    return Logits(z, [], [], math.inf if backend in OVER_RANKS else _longest(z) ** 2)
+
+
+def _centre(x: Tensor, backend: Backend) -> Tensor:
+    """The mean of all rows, of all ranks where they share the candidates."""
+    if backend not in OVER_RANKS:
+        return x.mean(dim=0)
+    return total_over_ranks(x.sum(dim=0)) / total_over_ranks(x.new_tensor(len(x)))
 
 
 def _finite(name: str, x: Tensor) -> None:
