@@ -1,6 +1,6 @@
 """The one loss that all contrastive losses are made of, and its gradients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,9 +15,6 @@ from temperance.contrast.layout import OVER_RANKS, Backend, Candidates, Layout
 from temperance.contrast.ranks import gathered
 from temperance.contrast.ring import ring_log_sums
 from temperance.contrast.tiled import Sums
-
-# Rows that are gathered at a time, so that a loss keeps no second copy of its candidates.
-ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +107,7 @@ def contrast(
         rest = _Rest(target_in_sum, bound, statistics)
         return over(anchors, pieces, target, layout, weights, rest)
     shifted = bound > tiled.UNSHIFTED[anchors.dtype]
-    call = _Call(layout, pieces.scales, target_in_sum, target is None, shifted, statistics)
+    call = _Call(layout, pieces.scales, target_in_sum, shifted, statistics)
     parts = () if layout.sums == "symmetric" else given
     loss, own, *sums = _Contrast.apply(call, anchors, target, weights, *parts)
     return loss, _statistics(own, sums, layout) if statistics else None
@@ -216,7 +213,6 @@ class _Call:
     layout: Layout
     scales: tuple[Tensor | None, ...]
     target_in_sum: bool
-    target_is_own: bool
     shifted: bool
     statistics: bool
 
@@ -240,17 +236,16 @@ class _Contrast(torch.autograd.Function):
         weights: Tensor | None,
         *parts: Tensor,
     ) -> tuple[Tensor, ...]:
-        found = anchors.new_empty(len(anchors)) if target is None else target
-        if target is None:
-            _own_logits(call, anchors, parts, out=found)
         wanted = (ctx.needs_input_grad[1], *ctx.needs_input_grad[4:])
         ctx.call = call
         if weights is not None and (any(wanted) or ctx.needs_input_grad[2]):
-            losses, sums, grads = _with_gradients(call, anchors, found, weights, parts, wanted[1:])
+            losses, found, sums, grads = _with_gradients(
+                call, anchors, target, weights, parts, wanted[1:]
+            )
             ctx.save_for_backward(losses, *grads)
             ctx.taken = True
         else:
-            losses, sums = _losses(call, anchors, found, parts)
+            losses, found, sums = _losses(call, anchors, target, parts)
             ctx.save_for_backward(losses, anchors, target, weights, *parts)
             ctx.taken = False
         extra = (found.detach().clone(), *(x for s in sums if s for x in s.flat()))
@@ -267,102 +262,83 @@ class _Contrast(torch.autograd.Function):
         losses, *saved = ctx.saved_tensors
         grad_weights = grad * losses if ctx.needs_input_grad[3] else None
         if ctx.taken:
-            grads = [None if x is None else x * grad for x in saved]
+            grads = [None if x is None else _scaled(x, grad) for x in saved]
             return None, grads[0], grads[1], grad_weights, *grads[2:]
         anchors, target, weights = saved[:3]
         parts = tuple(saved[3:])
-        if target is None:
-            target = anchors.new_empty(len(anchors))
-            _own_logits(ctx.call, anchors, parts, out=target)
         slopes = grad if weights is None else grad * weights
         wanted = tuple(ctx.needs_input_grad[4:])
-        grads = _with_gradients(ctx.call, anchors, target, slopes, parts, wanted)[2]
+        grads = _with_gradients(ctx.call, anchors, target, slopes, parts, wanted)[3]
         return None, grads[0], grads[1], grad_weights, *grads[2:]
 
 
+def _scaled(x: Tensor, factor: Tensor) -> Tensor:
+    """X · factor; x itself where that is 1, as it is wherever backward begins at the loss."""
+    return x if x.device.type == "cpu" and float(factor) == 1 else x * factor
+
+
 def _losses(
-    call: _Call, anchors: Tensor, target: Tensor, parts: tuple[Tensor, ...]
-) -> tuple[Tensor, tuple[Sums, Sums | None]]:
+    call: _Call, anchors: Tensor, target: Tensor | None, parts: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor, tuple[Sums, Sums | None]]:
+    """Losses, logits of the positives, and sums."""
     pieces = Candidates(parts or (anchors,), call.scales)
-    rows, columns = tiled.log_sums(anchors, pieces, call.layout, call.shifted, call.statistics)
-    losses = call.head(rows.log_sum, target)
+    into = anchors.new_empty(len(anchors)) if target is None else None
+    rows, columns = tiled.log_sums(
+        anchors, pieces, call.layout, call.shifted, call.statistics, into
+    )
+    found = into if target is None else target
+    assert found is not None
+    losses = call.head(rows.log_sum, found)
     if columns is not None:
-        losses = torch.cat([losses, call.head(columns.log_sum, target)])
-    return losses, (rows, columns)
+        losses = torch.cat([losses, call.head(columns.log_sum, found)])
+    return losses, found, (rows, columns)
 
 
 def _with_gradients(
     call: _Call,
     anchors: Tensor,
-    target: Tensor,
+    target: Tensor | None,
     weights: Tensor,
     parts: tuple[Tensor, ...],
     wanted: tuple[bool, ...],
-) -> tuple[Tensor, tuple[Sums, Sums | None], list[Tensor | None]]:
-    """Losses, sums, and the gradients of anchors, target and parts of ``Σ w L``."""
+) -> tuple[Tensor, Tensor, tuple[Sums, Sums | None], list[Tensor | None]]:
+    """Losses, logits of the positives, sums, and the gradients of anchors, target and parts of ``Σ w L``."""
     layout, n = call.layout, len(anchors)
     weights = weights.to(anchors.dtype)
+    pieces = Candidates(parts or (anchors,), call.scales)
+    columns = None
     if layout.sums == "rows":
-        pieces = Candidates(parts, call.scales)
-        rows, slope, grad, grads = tiled.one_pass(
+        rows, found, slope, grad, grads = tiled.one_pass(
             anchors,
             pieces,
             layout,
             call.shifted,
-            lambda here, log_sum: call.slope(log_sum, target[here], weights[here]),
+            target,
+            lambda here, log_sum, target: call.slope(log_sum, target, weights[here]),
             wanted,
             call.statistics,
         )
-        losses, columns = call.head(rows.log_sum, target), None
+        losses = call.head(rows.log_sum, found)
     else:
-        pieces = Candidates(parts or (anchors,), call.scales)
-        losses, (rows, columns) = _losses(call, anchors, target, parts)
-        slope = call.slope(rows.log_sum, target, weights[:n])
-        at = None
+        losses, found, (rows, columns) = _losses(call, anchors, target, parts)
+        slope = call.slope(rows.log_sum, found, weights[:n])
+        at, total = None, slope
         if columns is not None:
-            at = columns.log_sum, call.slope(columns.log_sum, target, weights[n:])
+            at = columns.log_sum, call.slope(columns.log_sum, found, weights[n:])
+            total = slope + at[1]
         grad, grads = tiled.gradients(
-            anchors, pieces, layout, call.shifted, (rows.log_sum, slope), at, wanted or (False,)
+            anchors,
+            pieces,
+            layout,
+            call.shifted,
+            (rows.log_sum, slope),
+            at,
+            wanted or (False,),
+            None if target is not None else total,
         )
-        if at is not None:
-            slope = slope + at[1]
-    grad_target = None if call.target_is_own else -slope
-    if call.target_is_own:
-        _own_gradients(call, anchors, parts, slope, grad, grads)
-    return losses, (rows, columns), [grad, grad_target, *grads[: len(parts)]]
-
-
-def _own_logits(call: _Call, anchors: Tensor, parts: tuple[Tensor, ...], out: Tensor) -> None:
-    pieces = Candidates(parts or (anchors,), call.scales)
-    for rows, own in _own(call.layout, len(anchors)):
-        positives = pieces.first(own, anchors.dtype)
-        torch.linalg.vecdot(anchors[rows], positives, out=out[rows])
-
-
-def _own_gradients(
-    call: _Call,
-    anchors: Tensor,
-    parts: tuple[Tensor, ...],
-    slope: Tensor,
-    grad: Tensor,
-    grads: list[Tensor | None],
-) -> None:
-    """Add the pull of each anchor and its positive on each other."""
-    pieces = Candidates(parts or (anchors,), call.scales)
-    theirs = grads[0] if parts else grad
-    for rows, own in _own(call.layout, len(anchors)):
-        pull = -slope[rows, None]
-        if theirs is not None:
-            theirs.index_add_(0, own, anchors[rows] * pull)
-        grad[rows] += pieces.first(own, anchors.dtype).mul_(pull)
-
-
-def _own(layout: Layout, n: int) -> Iterator[tuple[slice, Tensor]]:
-    """Rows, and the candidates that are their positives."""
-    assert layout.own is not None
-    for top in range(0, n, ROWS):
-        rows = slice(top, min(top + ROWS, n))
-        yield rows, layout.own[rows]
+        slope = total
+    grad_target = None if target is None else -slope
+    return losses, found, (rows, columns), [grad, grad_target, *grads[: len(parts)]]
 
 
 def _sums_of(logits: Tensor) -> Sums:

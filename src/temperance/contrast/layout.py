@@ -42,10 +42,7 @@ class Layout:
 
     def block(self, rows: slice) -> "Block":
         """What is to be left out of some rows."""
-        given = [x[rows] for x in (self.own, self.itself) if x is not None]
-        # Most tiles hold none of them: two numbers tell, once for all tiles of the rows.
-        left_out = tuple((index, int(index.min()), int(index.max())) for index in given)
-        return Block(self, rows, left_out)
+        return Block(self, rows, _Marks.of(self.own, rows), _Marks.of(self.itself, rows))
 
     def moved(self, start: int) -> "Layout":
         """The same where the candidates stand behind ``start`` others, which are all negatives."""
@@ -58,28 +55,73 @@ class Layout:
 
 
 @dataclass(frozen=True, eq=False)
+class _Marks:
+    """One candidate for each row of a block.
+
+    Attributes:
+        index: ``(h,)`` which.
+        first: the lowest of them.
+        last: the highest. Most tiles hold none of them, and two numbers tell.
+    """
+
+    index: Int[Tensor, " h"]
+    first: int
+    last: int
+
+    @staticmethod
+    def of(index: Int[Tensor, " n"] | None, rows: slice) -> "_Marks | None":
+        if index is None:
+            return None
+        here = index[rows]
+        return _Marks(here, int(here.min()), int(here.max()))
+
+    def places(self, columns: slice) -> tuple[Tensor, Tensor] | None:
+        """Row and column of those that lie in a tile, or None."""
+        if columns.stop <= self.first or self.last < columns.start:
+            return None
+        if columns.start <= self.first and self.last < columns.stop:
+            return torch.arange(
+                len(self.index), device=self.index.device
+            ), self.index - columns.start
+        inside = (self.index >= columns.start) & (self.index < columns.stop)
+        hit = inside.nonzero(as_tuple=True)[0]
+        return hit, self.index[hit] - columns.start
+
+
+@dataclass(frozen=True, eq=False)
 class Block:
     """Some rows of a layout.
 
     Attributes:
         layout: of all rows.
         rows: which these are.
-        left_out: candidates ``(h,)``, one for each row, that are no negatives of it; and the range they
-            lie in.
+        own: the candidates that are their positives, or None.
+        itself: the candidates that are the anchors themselves, or None.
     """
 
     layout: Layout
     rows: slice
-    left_out: tuple[tuple[Int[Tensor, " h"], int, int], ...]
+    own: _Marks | None
+    itself: _Marks | None
 
-    def leave_out(self, logits: Float[Tensor, "h w"], columns: slice) -> None:
-        """Set the entries of a tile of logits that do not count to -inf."""
+    def leave_out(
+        self,
+        logits: Float[Tensor, "h w"],
+        columns: slice,
+        target: Float[Tensor, " n"] | None = None,
+    ) -> None:
+        """Set the entries of a tile of logits that do not count to -inf, and note those of the positives."""
         layout, rows = self.layout, self.rows
-        for index, first, last in self.left_out:
-            if columns.start <= last and first < columns.stop:
-                inside = (index >= columns.start) & (index < columns.stop)
-                hit = inside.nonzero(as_tuple=True)[0]
-                logits[hit, index[hit] - columns.start] = float("-inf")
+        for marks in (self.own, self.itself):
+            places = None if marks is None else marks.places(columns)
+            if places is None:
+                continue
+            if marks is self.own and target is not None:
+                found = logits[places]
+                target[rows][places[0]] = found
+                if layout.sums == "symmetric":
+                    target[columns][places[1]] = found
+            logits[places] = float("-inf")
         if layout.anchor_class is not None and layout.candidate_class is not None:
             same = layout.anchor_class[rows, None] == layout.candidate_class[columns]
             logits.masked_fill_(~same if layout.same_class else same, float("-inf"))
@@ -104,11 +146,14 @@ class Candidates:
         """How many candidates there are."""
         return sum(len(part) for part in self.parts)
 
-    def first(self, index: Int[Tensor, " h"], dtype: torch.dtype) -> Float[Tensor, "h d"]:
-        """Rows of the first part, by number."""
+    def positives(
+        self, block: "Block", dtype: torch.dtype
+    ) -> tuple[Int[Tensor, " h"], Float[Tensor, "h d"]]:
+        """Those of the rows of a block, by number and as vectors; they lie in the first part."""
+        assert block.own is not None
+        index, scale = block.own.index, self.scales[0]
         vectors = self.parts[0][index].to(dtype)
-        scale = self.scales[0]
-        return vectors if scale is None else vectors * scale[index, None]
+        return index, vectors if scale is None else vectors * scale[index, None]
 
     def tiles(self, width: int, dtype: torch.dtype) -> Iterator["Tile"]:
         """All candidates in order, no more than ``width`` at a time."""

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from temperance.contrast.dense import log_sum_of_rows
-from temperance.contrast.layout import Candidates, Layout, Tile
+from temperance.contrast.layout import Block, Candidates, Layout, Tile
 from temperance.contrast.threads import SMALL, in_threads, workers_for
 
 # Tiles are large enough that starting their operations costs little beside them, and small enough that what a
@@ -26,6 +26,8 @@ BLOCK = 1 << 20
 # Those of the other passes, and of a symmetric matrix:
 HEIGHT, WIDTH = 512, 1024
 SIDE = 512
+# Rows whose positives are pulled at a time: so few that no operation on them spreads over threads.
+PULLED = 128
 # Logits within this bound need no shift: their exponentials, sums of them and quotients of those are exact.
 UNSHIFTED = {torch.float32: 40.0, torch.float64: 300.0}
 
@@ -67,10 +69,13 @@ def one_pass(
     candidates: Candidates,
     layout: Layout,
     shifted: bool,
-    slope_of: Callable[[slice, Tensor], Tensor],
+    target: Float[Tensor, " n"] | None,
+    slope_of: Callable[[slice, Tensor, Tensor], Tensor],
     wanted: tuple[bool, ...],
     statistics: bool = False,
-) -> tuple[Sums, Float[Tensor, " n"], Float[Tensor, "n d"], list[Tensor | None]]:
+) -> tuple[
+    Sums, Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, "n d"], list[Tensor | None]
+]:
     """Sums over candidates and, in the same pass, the gradients.
 
     Args:
@@ -78,12 +83,14 @@ def one_pass(
         candidates: m in all.
         layout: with sums over rows.
         shifted: whether logits may be so large that their exponentials need a shift.
-        slope_of: given rows and their log-sums, the slope of the whole loss in those log-sums.
+        target: logits of the positives, or None where they are the anchors' own candidates; their pull is
+            then part of the gradients.
+        slope_of: given rows, their log-sums and targets, the slope of the whole loss in those log-sums.
         wanted: which parts of the candidates need a gradient.
         statistics: whether to take means and largest logits, too.
 
     Returns:
-        The sums, the slopes ``(n,)``, the gradient of the anchors, and those of the parts.
+        The sums, targets and slopes ``(n,)``, the gradient of the anchors, and those of the parts.
     """
     (n, d), m = anchors.shape, len(candidates)
     keep = any(wanted)
@@ -95,6 +102,7 @@ def one_pass(
         height = max(32, min(height, BLOCK // max(1, m)))
     log_sum, slope, mean_logit, largest = (anchors.new_empty(n) for _ in range(4))
     grad = torch.empty_like(anchors)
+    found = anchors.new_empty(n) if target is None else target
 
     def work(worker: int, workers: int) -> list[Tensor | None]:
         grads = _zeros(candidates, anchors, wanted)
@@ -109,7 +117,7 @@ def one_pass(
             for tile in candidates.tiles(width, anchors.dtype):
                 logits = buffer[used : used + h * len(tile.vectors)].view(h, -1)
                 torch.mm(here, tile.vectors.T, out=logits)
-                block.leave_out(logits, tile.columns)
+                block.leave_out(logits, tile.columns, found if target is None else None)
                 before = top
                 if shifted or statistics:
                     top = torch.maximum(top, logits.amax(dim=1))
@@ -128,22 +136,26 @@ def one_pass(
                     used += logits.numel()
             last = top.nan_to_num(neginf=0.0)
             log_sum[rows] = total.log() + last if shifted else total.log()
-            slope[rows] = slope_of(rows, log_sum[rows])
+            slope[rows] = slope_of(rows, log_sum[rows], found[rows])
             if statistics:
                 largest[rows] = top
                 mean_logit[rows] = torch.linalg.vecdot(pulled, here) * _inverse(total)
             weight = slope[rows] * _inverse(total)
-            grad[rows] = pulled.mul_(weight[:, None])
+            pulled.mul_(weight[:, None])
+            if target is None:
+                _pull(candidates, block, here, slope[rows], pulled, grads[0])
+            grad[rows] = pulled
             for tile, shares, base in kept:
                 into = grads[tile.part]
-                if into is not None:
-                    scale = weight if base is None else weight * torch.exp(base - last)
-                    into[tile.inside].addmm_(shares.T, here * scale[:, None])
+                if into is None:
+                    continue
+                scale = weight if base is None else weight * torch.exp(base - last)
+                into[tile.inside].addmm_(shares.T, here * scale[:, None])
         return grads
 
     grads = _added(in_threads(work, workers, anchors.device))
     sums = Sums(log_sum, mean_logit, largest) if statistics else Sums(log_sum)
-    return sums, slope, grad, grads
+    return sums, found, slope, grad, grads
 
 
 def log_sums(
@@ -152,6 +164,7 @@ def log_sums(
     layout: Layout,
     shifted: bool,
     statistics: bool = False,
+    target: Float[Tensor, " n"] | None = None,
 ) -> tuple[Sums, Sums | None]:
     """The log of the sum of exponentials over candidates and, as the layout says, over anchors.
 
@@ -161,6 +174,7 @@ def log_sums(
         layout: which pairs count.
         shifted: whether logits may be so large that their exponentials need a shift.
         statistics: whether to take means and largest logits, too.
+        target: ``(n,)`` where to write the logits of the anchors' own candidates, or None.
 
     Returns:
         Sums for each anchor, and for each candidate under ``"both"``.
@@ -172,7 +186,8 @@ def log_sums(
         by_row = _Running(anchors, n, statistics)
         by_column = _Running(anchors, m, statistics) if both else None
         spare = _Spare(anchors)
-        for rows, tile, logits in tiles_of_logits(anchors, candidates, layout, worker, workers):
+        tiles = tiles_of_logits(anchors, candidates, layout, worker, workers, target)
+        for rows, tile, logits in tiles:
             other = by_row if _mirrored(layout, rows, tile) else by_column
             sides = [(by_row, rows, 1)]
             if other is not None:
@@ -208,6 +223,7 @@ def gradients(
     rows_at: tuple[Float[Tensor, " n"], Float[Tensor, " n"]],
     columns_at: tuple[Float[Tensor, " m"], Float[Tensor, " m"]] | None,
     wanted: tuple[bool, ...],
+    pull: Float[Tensor, " n"] | None = None,
 ) -> tuple[Float[Tensor, "n d"], list[Tensor | None]]:
     """The gradients, given the log-sums and the slopes of the loss in them.
 
@@ -220,6 +236,7 @@ def gradients(
         columns_at: log-sums of the candidates, and slopes, under ``"both"``.
         wanted: which parts of the candidates need a gradient; under ``"symmetric"`` the anchors get all
             of it.
+        pull: ``(n,)`` how strongly the anchors' own candidates are pulled, or None for not at all.
 
     Returns:
         The gradient of the anchors and those of the parts.
@@ -266,7 +283,31 @@ def gradients(
     grad, *grads = _added(in_threads(work, workers, anchors.device))
     result = grad if shared is None else shared
     assert result is not None
+    if pull is not None:
+        theirs = result if symmetric else grads[0]
+        for rows in _blocks(len(anchors), PULLED, 0, 1):
+            block = layout.block(rows)
+            _pull(candidates, block, anchors[rows], pull[rows], result[rows], theirs)
     return result, grads
+
+
+def _pull(
+    candidates: Candidates,
+    block: Block,
+    anchors: Tensor,
+    slope: Tensor,
+    grad: Tensor,
+    theirs: Tensor | None,
+) -> None:
+    """Add the pull of a block's anchors and their positives on each other.
+
+    Apart from the pushes, and after them: a sum of many small pushes to a large pull would lose digits.
+    """
+    pull = slope[:, None].neg()
+    index, positives = candidates.positives(block, anchors.dtype)
+    grad.addcmul_(positives, pull)
+    if theirs is not None:
+        theirs.index_add_(0, index, anchors * pull)
 
 
 class _Running:
@@ -367,9 +408,17 @@ def _blocks(n: int, height: int, worker: int, workers: int) -> Iterator[slice]:
 
 
 def tiles_of_logits(
-    anchors: Tensor, candidates: Candidates, layout: Layout, worker: int, workers: int
+    anchors: Tensor,
+    candidates: Candidates,
+    layout: Layout,
+    worker: int,
+    workers: int,
+    target: Tensor | None = None,
 ) -> Iterator[tuple[slice, Tile, Tensor]]:
-    """One worker's tiles of logits; of a symmetric matrix those on and above the diagonal."""
+    """One worker's tiles of logits; of a symmetric matrix those on and above the diagonal.
+
+    Into ``target`` it writes the logits of the anchors' own candidates.
+    """
     n, m = len(anchors), len(candidates)
     spare = _Spare(anchors)
     height, width = _tile_size(n, m, workers)
@@ -392,7 +441,7 @@ def tiles_of_logits(
         here = anchors[rows]
         logits = spare(len(here), len(tile.vectors))
         torch.mm(here, tile.vectors.T, out=logits)
-        block.leave_out(logits, tile.columns)
+        block.leave_out(logits, tile.columns, target)
         yield rows, tile, logits
 
 

@@ -17,8 +17,8 @@ Options they share:
   derivatives; or ``"ring"`` or ``"gather"``: the batch is that of all ranks of ``torch.distributed``.
   Under ``"ring"`` vectors and their gradients travel round and no rank holds them all (only the hard losses
   bring them together, to find what is hard); under ``"gather"`` every rank holds all vectors, and waits for
-  the others less often. With ``reduction="mean"`` the average of the ranks' losses is then the loss of the whole
-  batch, and so are the gradients that DistributedDataParallel averages. A queue is each rank's own.
+  the others less often. With ``reduction="mean"`` the average of the ranks' losses is then the loss of the
+  whole batch, and so are the gradients that DistributedDataParallel averages. A queue is each rank's own.
 """
 
 from dataclasses import replace
