@@ -1,5 +1,6 @@
 """Vectors brought to one length, with a backward pass that keeps one number a row."""
 
+import math
 from typing import Any
 
 import torch
@@ -37,8 +38,8 @@ def differentiable_directions(
     scale: Float[Tensor, ""] | Float[Tensor, " m"], **parts: Float[Tensor, "_ d"]
 ) -> Float[Tensor, "m d"]:
     """``directions`` by plain automatic differentiation: more memory, and second derivatives."""
-    inverse = torch.cat([inverse_norms(name, x) for name, x in parts.items()])
-    rows = torch.cat([x.to(inverse.dtype) for x in parts.values()])
+    inverse = _joined([inverse_norms(name, x) for name, x in parts.items()])
+    rows = _joined([x.to(inverse.dtype) for x in parts.values()])
     return rows * (inverse * scale.to(inverse.dtype))[:, None]
 
 
@@ -50,8 +51,9 @@ def inverse_norms(name: str, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     """
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     inverse: Tensor = 1 / torch.linalg.vector_norm(x, dim=1, dtype=dtype)
-    usable = torch.isfinite(inverse) & (inverse > 0)
-    if not bool(usable.all()):
+    lowest, highest = torch.aminmax(inverse.detach())
+    if not (float(lowest) > 0 and float(highest) < math.inf):  # as where one is nan
+        usable = torch.isfinite(inverse) & (inverse > 0)
         row = int((~usable).nonzero()[0])
         if bool(inverse[row].isinf()):
             fault = "is the zero vector, which has no cosine; leave it out"
@@ -61,12 +63,20 @@ def inverse_norms(name: str, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     return inverse
 
 
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Below one another; one alone is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 class _Directions(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, names: tuple[str, ...], scale: Tensor, *parts: Tensor) -> Tensor:
-        inverse = torch.cat([inverse_norms(n, x) for n, x in zip(names, parts, strict=True)])
-        out = torch.cat([part.to(inverse.dtype) for part in parts])
-        out *= (inverse * scale.to(inverse.dtype))[:, None]
+        inverse = _joined([inverse_norms(n, x) for n, x in zip(names, parts, strict=True)])
+        factor = (inverse * scale.to(inverse.dtype))[:, None]
+        if len(parts) == 1:
+            out = parts[0] * factor
+        else:
+            out = torch.cat([part.to(inverse.dtype) for part in parts]).mul_(factor)
         ctx.save_for_backward(scale, inverse, *parts)
         return out
 
@@ -87,12 +97,12 @@ class _Directions(torch.autograd.Function):
                 rows = slice(top, min(top + ROWS, len(part)))
                 here = slice(start + rows.start, start + rows.stop)
                 unit = part[rows].to(grad.dtype) * inverse[here, None]
-                along[here] = (unit * grad[here]).sum(dim=1)
+                torch.linalg.vecdot(unit, grad[here], out=along[here])
                 if result is not None:
                     across = torch.addcmul(grad[here], unit, along[here, None], value=-1)
                     # Once more: a unit vector is one to seven digits only, and the part of the gradient
                     # along it may be a hundred times the part across.
-                    left = (unit * across).sum(dim=1)
+                    left = torch.linalg.vecdot(unit, across)
                     across.addcmul_(unit, left[:, None], value=-1)
                     result[rows] = across.mul_((inverse[here] * factor[here])[:, None])
             results.append(result)

@@ -89,7 +89,9 @@ def checked_temperature(temperature: Temperature, like: Tensor, anchors: int) ->
             f"temperature has shape {tuple(tau.shape)}; give one number, or one for each of the "
             f"{anchors} anchors"
         )
-    for value in (float(tau.detach().min()), float(tau.detach().max())):
+    given = tau.detach()
+    values = given.aminmax() if tau.ndim else (given,)
+    for value in map(float, values):
         fault = fault_of(value)
         if fault is not None:
             raise InputError(f"temperature {value:g} {fault}; give a number such as 0.1")
@@ -308,6 +310,8 @@ def anchor_weights(
             raise InputError("a weight is negative, nan or infinite; give numbers of at least 0")
     if reduction == "none":
         return None
+    if weights is None and reduction == "mean" and not over_ranks:
+        return like.new_full((anchors,), 1 / anchors)
     given = like.new_ones(anchors) if weights is None else weights.to(like.dtype)
     if reduction == "sum":
         return given
