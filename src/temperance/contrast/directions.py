@@ -97,12 +97,12 @@ class _Directions(torch.autograd.Function):
                 rows = slice(top, min(top + ROWS, len(part)))
                 here = slice(start + rows.start, start + rows.stop)
                 unit = part[rows].to(grad.dtype) * inverse[here, None]
-                torch.linalg.vecdot(unit, grad[here], out=along[here])
+                torch.sum(unit * grad[here], dim=1, out=along[here])
                 if result is not None:
                     across = torch.addcmul(grad[here], unit, along[here, None], value=-1)
                     # Once more: a unit vector is one to seven digits only, and the part of the gradient
                     # along it may be a hundred times the part across.
-                    left = torch.linalg.vecdot(unit, across)
+                    left = (unit * across).sum(dim=1)
                     across.addcmul_(unit, left[:, None], value=-1)
                     result[rows] = across.mul_((inverse[here] * factor[here])[:, None])
             results.append(result)

@@ -195,7 +195,7 @@ def _over_ring(
         )
     if target is None:
         assert layout.own is not None
-        target = torch.linalg.vecdot(anchors, first[layout.own])
+        target = (anchors * first[layout.own]).sum(dim=1)
     sides = [rows] if columns is None else [rows, columns]
     margins = torch.cat([side.log_sum - target for side in sides])
     losses = softplus(margins, threshold=NO_THRESHOLD) if rest.target_in_sum else margins
