@@ -7,10 +7,11 @@ matrix of all similarities; its backend ``"dense"`` is the same equation written
 
 from temperance.contrast.custom import custom_diagonal, custom_log_sums, dense_custom_log_sums
 from temperance.contrast.directions import differentiable_directions, directions, inverse_norms
+from temperance.contrast.elementwise import Elementwise
 from temperance.contrast.engine import Statistics, contrast
 from temperance.contrast.hardest import floors
 from temperance.contrast.layout import OVER_RANKS, Backend, Layout
-from temperance.contrast.pairs import COUNT, LINEAR, SOFTPLUS, Pairwise, pair_sums
+from temperance.contrast.pairs import COUNT, LINEAR, SOFTPLUS, pair_sums
 from temperance.contrast.ranks import gathered, parts_of_ranks, rank, ranks, total_over_ranks
 from temperance.contrast.ring import ring_sums
 from temperance.contrast.threads import in_threads, workers_for
@@ -21,8 +22,8 @@ __all__ = [
     "OVER_RANKS",
     "SOFTPLUS",
     "Backend",
+    "Elementwise",
     "Layout",
-    "Pairwise",
     "Statistics",
     "contrast",
     "custom_diagonal",

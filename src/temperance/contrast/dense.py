@@ -37,6 +37,8 @@ def dense_contrast(
         and under ``"both"`` its transpose.
     """
     logits = dense_logits(anchors, candidates)
+    if layout.link is not None:
+        logits = layout.link(logits)
     if target is None:
         assert layout.own is not None
         target = logits.gather(1, layout.own[:, None]).squeeze(1)

@@ -90,6 +90,9 @@ def contrast(
     if layout.sums == "symmetric":
         given = (anchors,)
     pieces = Candidates(given, tuple(scales) if scales else (None,) * len(given))
+    if layout.link is not None and target is None and backend != "dense":
+        assert layout.own is not None
+        target = layout.link((anchors * pieces.first(layout.own, anchors.dtype)).sum(dim=1))
     if backend == "dense":
         with torch.autocast(anchors.device.type, enabled=False):
             losses, own, sides = dense_contrast(

@@ -58,7 +58,8 @@ def floors(
             rows = slice(top, min(top + height, n))
             block = logits[: rows.stop - rows.start]
             for tile in pieces.tiles(m, anchors.dtype):
-                block[:, tile.columns] = anchors[rows] @ tile.vectors.T
+                dots = anchors[rows] @ tile.vectors.T
+                block[:, tile.columns] = dots if layout.link is None else layout.link.value(dots)
             layout.block(rows).leave_out(block, slice(0, m))
             negatives = (block > float("-inf")).sum(dim=1)
             # A hair less than the product: 0.08 · 50 is 4, not the 5 that rounding up 4.000000001 gives.

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from temperance.contrast.elementwise import Elementwise
+
 Sums = Literal["rows", "both", "symmetric"]
 # Where the numbers are computed, and over whose candidates; see ``contrast``.
 Backend = Literal["auto", "dense", "tiled", "ring", "gather"]
@@ -30,6 +32,7 @@ class Layout:
         candidate_class: ``(m,)`` the same for candidates.
         same_class: whether the pairs of one class are kept, or those of different ones.
         floor: ``(n,)`` logits below which a candidate is left out, or None.
+        link: what makes a dot product a logit, or None where they are the same.
     """
 
     sums: Sums = "rows"
@@ -39,6 +42,7 @@ class Layout:
     candidate_class: Int[Tensor, " m"] | None = None
     same_class: bool = False
     floor: Float[Tensor, " n"] | None = None
+    link: Elementwise | None = None
 
     def block(self, rows: slice) -> "Block":
         """What is to be left out of some rows."""
@@ -146,14 +150,10 @@ class Candidates:
         """How many candidates there are."""
         return sum(len(part) for part in self.parts)
 
-    def positives(
-        self, block: "Block", dtype: torch.dtype
-    ) -> tuple[Int[Tensor, " h"], Float[Tensor, "h d"]]:
-        """Those of the rows of a block, by number and as vectors; they lie in the first part."""
-        assert block.own is not None
-        index, scale = block.own.index, self.scales[0]
-        vectors = self.parts[0][index].to(dtype)
-        return index, vectors if scale is None else vectors * scale[index, None]
+    def first(self, index: Int[Tensor, " h"], dtype: torch.dtype) -> Float[Tensor, "h d"]:
+        """Rows of the first part, by number."""
+        vectors, scale = self.parts[0][index].to(dtype), self.scales[0]
+        return vectors if scale is None else vectors * scale[index, None]
 
     def tiles(self, width: int, dtype: torch.dtype) -> Iterator["Tile"]:
         """All candidates in order, no more than ``width`` at a time."""

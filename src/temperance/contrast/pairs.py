@@ -1,7 +1,5 @@
 """Sums over pairs of a function of each logit by itself: no softmax ties them together."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,24 +7,17 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from temperance.contrast.elementwise import Elementwise
 from temperance.contrast.layout import Backend, Candidates, Layout
 from temperance.contrast.ranks import gathered, rank
 from temperance.contrast.ring import ring_sums
 from temperance.contrast.threads import in_threads, workers_for
 from temperance.contrast.tiled import tiles_of_logits
 
-
-@dataclass(frozen=True)
-class Pairwise:
-    """A function of one logit, and its slope; both take and may overwrite a tile. At -inf both are 0."""
-
-    value: Callable[[Tensor], Tensor]
-    slope: Callable[[Tensor], Tensor]
-
-
-SOFTPLUS = Pairwise(lambda x: softplus(x, threshold=40.0), torch.sigmoid_)
-LINEAR = Pairwise(lambda x: x.nan_to_num_(neginf=0.0), lambda x: (x > float("-inf")).to(x.dtype))
-COUNT = Pairwise(LINEAR.slope, torch.zeros_like)
+# At -inf, where a pair does not count, each and its slope are 0.
+SOFTPLUS = Elementwise(lambda x: softplus(x, threshold=40.0), torch.sigmoid_)
+LINEAR = Elementwise(lambda x: x.nan_to_num_(neginf=0.0), lambda x: (x > float("-inf")).to(x.dtype))
+COUNT = Elementwise(LINEAR.slope, torch.zeros_like)
 
 
 def pair_sums(
@@ -34,7 +25,7 @@ def pair_sums(
     candidates: Float[Tensor, "m d"],
     bias: Float[Tensor, ""],
     layout: Layout,
-    function: Pairwise,
+    function: Elementwise,
     backend: Backend = "auto",
 ) -> Float[Tensor, " n"]:
     r""":math:`\sum_k f(a_i \cdot c_k + b)` over each anchor's candidates, tile by tile.
@@ -57,7 +48,8 @@ def pair_sums(
         tensor([1., 1.])
     """
     if backend == "dense":
-        logits = anchors @ candidates.T + bias
+        logits = anchors @ candidates.T
+        logits = (logits if layout.link is None else layout.link(logits)) + bias
         layout.block(slice(0, len(anchors))).leave_out(logits, slice(0, len(candidates)))
         return function.value(logits).sum(dim=1)
     if backend == "gather":
@@ -79,7 +71,7 @@ class _PairSums(torch.autograd.Function):
     def forward(
         ctx: Any,
         layout: Layout,
-        function: Pairwise,
+        function: Elementwise,
         anchors: Tensor,
         candidates: Tensor,
         bias: Tensor,
@@ -90,7 +82,7 @@ class _PairSums(torch.autograd.Function):
         sums = anchors.new_zeros(len(anchors))
 
         def work(worker: int, workers: int) -> None:
-            for rows, _, logits in tiles_of_logits(anchors, pieces, layout, worker, workers):
+            for rows, _, logits, _ in tiles_of_logits(anchors, pieces, layout, worker, workers):
                 sums[rows] += function.value(logits.add_(bias)).sum(dim=1)
 
         in_threads(work, _workers(anchors, candidates), anchors.device)
@@ -107,9 +99,12 @@ class _PairSums(torch.autograd.Function):
         def work(worker: int, workers: int) -> tuple[Tensor, Tensor]:
             grad_candidates = torch.zeros_like(candidates)
             grad_bias = torch.zeros_like(bias)
-            for rows, tile, logits in tiles_of_logits(anchors, pieces, ctx.layout, worker, workers):
+            tiles = tiles_of_logits(anchors, pieces, ctx.layout, worker, workers, sloped=True)
+            for rows, tile, logits, inner in tiles:
                 slopes = ctx.function.slope(logits.add_(bias)).mul_(grad[rows, None])
                 grad_bias += slopes.sum()
+                if inner is not None:
+                    slopes.mul_(inner)
                 grad_anchors[rows].addmm_(slopes, tile.vectors)
                 grad_candidates[tile.columns].addmm_(slopes.T, anchors[rows])
             return grad_candidates, grad_bias

@@ -103,6 +103,8 @@ def one_pass(
     log_sum, slope, mean_logit, largest = (anchors.new_empty(n) for _ in range(4))
     grad = torch.empty_like(anchors)
     found = anchors.new_empty(n) if target is None else target
+    # Without a link, Σ e^ℓ ℓ is the dot product of the anchor with Σ e^ℓ c.
+    explicit = statistics and layout.link is not None
 
     def work(worker: int, workers: int) -> list[Tensor | None]:
         grads = _zeros(candidates, anchors, wanted)
@@ -110,13 +112,17 @@ def one_pass(
         for rows in _blocks(n, height, worker, workers):
             here, block = anchors[rows], layout.block(rows)
             h = len(here)
-            total, pulled = here.new_zeros(h), here.new_zeros(h, d)
+            total, pulled, weighted = here.new_zeros(h), here.new_zeros(h, d), here.new_zeros(h)
             top = here.new_full((h,), float("-inf"))
             kept: list[tuple[Tile, Tensor, Tensor | None]] = []
             used = 0
             for tile in candidates.tiles(width, anchors.dtype):
                 logits = buffer[used : used + h * len(tile.vectors)].view(h, -1)
                 torch.mm(here, tile.vectors.T, out=logits)
+                slopes = None
+                if layout.link is not None:
+                    slopes = layout.link.slope(logits.clone())
+                    logits = layout.link.value(logits)
                 block.leave_out(logits, tile.columns, found if target is None else None)
                 before = top
                 if shifted or statistics:
@@ -126,10 +132,17 @@ def one_pass(
                     base = top.nan_to_num(neginf=0.0)
                     shrink = torch.exp(before - base)
                     total *= shrink
+                    weighted *= shrink
                     pulled *= shrink[:, None]
                     logits -= base[:, None]
+                behind = logits.clone() if explicit else None
                 shares = logits.exp_()
                 total += shares.sum(dim=1)
+                if behind is not None:
+                    behind += 0 if base is None else base[:, None]
+                    weighted += behind.clamp_min_(_LOWEST).mul_(shares).sum(dim=1)
+                if slopes is not None:
+                    shares.mul_(slopes)
                 pulled.addmm_(shares, tile.vectors)
                 if keep:
                     kept.append((tile, shares, base))
@@ -139,7 +152,8 @@ def one_pass(
             slope[rows] = slope_of(rows, log_sum[rows], found[rows])
             if statistics:
                 largest[rows] = top
-                mean_logit[rows] = torch.linalg.vecdot(pulled, here) * _inverse(total)
+                found_mean = weighted if explicit else torch.linalg.vecdot(pulled, here)
+                mean_logit[rows] = found_mean * _inverse(total)
             weight = slope[rows] * _inverse(total)
             pulled.mul_(weight[:, None])
             if target is None:
@@ -187,7 +201,7 @@ def log_sums(
         by_column = _Running(anchors, m, statistics) if both else None
         spare = _Spare(anchors)
         tiles = tiles_of_logits(anchors, candidates, layout, worker, workers, target)
-        for rows, tile, logits in tiles:
+        for rows, tile, logits, _ in tiles:
             other = by_row if _mirrored(layout, rows, tile) else by_column
             sides = [(by_row, rows, 1)]
             if other is not None:
@@ -258,7 +272,9 @@ def gradients(
         grad = torch.zeros_like(anchors) if shared is None else shared
         grads = _zeros(candidates, anchors, wanted)
         spare = _Spare(anchors)
-        for rows, tile, logits in tiles_of_logits(anchors, candidates, layout, worker, workers):
+        for rows, tile, logits, slopes in tiles_of_logits(
+            anchors, candidates, layout, worker, workers, sloped=True
+        ):
             mirrored = _mirrored(layout, rows, tile)
             if shifted:
                 _weigh_shifted(
@@ -271,6 +287,8 @@ def gradients(
                         weight, column_weight[tile.columns], out=spare(*logits.shape)
                     )
                 logits.exp_().mul_(weight)
+            if slopes is not None:
+                logits.mul_(slopes)
             grad[rows].addmm_(logits, tile.vectors)
             into = grads[tile.part]
             if mirrored:
@@ -304,8 +322,9 @@ def _pull(
     Apart from the pushes, and after them: a sum of many small pushes to a large pull would lose digits.
     """
     pull = slope[:, None].neg()
-    index, positives = candidates.positives(block, anchors.dtype)
-    grad.addcmul_(positives, pull)
+    assert block.own is not None
+    index = block.own.index
+    grad.addcmul_(candidates.first(index, anchors.dtype), pull)
     if theirs is not None:
         theirs.index_add_(0, index, anchors * pull)
 
@@ -414,10 +433,13 @@ def tiles_of_logits(
     worker: int,
     workers: int,
     target: Tensor | None = None,
-) -> Iterator[tuple[slice, Tile, Tensor]]:
+    *,
+    sloped: bool = False,
+) -> Iterator[tuple[slice, Tile, Tensor, Tensor | None]]:
     """One worker's tiles of logits; of a symmetric matrix those on and above the diagonal.
 
-    Into ``target`` it writes the logits of the anchors' own candidates.
+    Into ``target`` it writes the logits of the anchors' own candidates. With ``sloped`` each tile comes with
+    its logits' slopes in the dot products, or None where those are the logits.
     """
     n, m = len(anchors), len(candidates)
     spare = _Spare(anchors)
@@ -441,8 +463,12 @@ def tiles_of_logits(
         here = anchors[rows]
         logits = spare(len(here), len(tile.vectors))
         torch.mm(here, tile.vectors.T, out=logits)
+        slopes = None
+        if layout.link is not None:
+            slopes = layout.link.slope(logits.clone()) if sloped else None
+            logits = layout.link.value(logits)
         block.leave_out(logits, tile.columns, target)
-        yield rows, tile, logits
+        yield rows, tile, logits, slopes
 
 
 def _zeros(candidates: Candidates, like: Tensor, wanted: tuple[bool, ...]) -> list[Tensor | None]:

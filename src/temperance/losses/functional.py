@@ -34,8 +34,8 @@ from temperance.contrast import (
     OVER_RANKS,
     SOFTPLUS,
     Backend,
+    Elementwise,
     Layout,
-    Pairwise,
     gathered,
     pair_sums,
     parts_of_ranks,
@@ -465,7 +465,7 @@ def simple_contrastive(
         compared = replace(space, candidates=parts, scales=[None] * len(parts))
         layout = replace(layout, floor=compared.floors(layout, hardest, backend))
 
-    def total(function: Pairwise) -> Tensor:
+    def total(function: Elementwise) -> Tensor:
         sums, how, here = tau.new_zeros(n), backend, layout
         for part in parts:
             sums = sums + pair_sums(space.anchors, part, tau.new_zeros(()), here, function, how)

@@ -1,0 +1,55 @@
+"""Functions of one number at a time, with their slopes: what may stand between a dot product and a sum."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """A function of one number, and its slope.
+
+    Attributes:
+        value: takes a tile, and may overwrite it.
+        slope: the same; need not be the derivative where a part of the function passes no gradient on.
+    """
+
+    value: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor]
+
+    def __call__(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """The value, with the slope as its gradient."""
+        result: Tensor = _Apply.apply(self, x)
+        return result
+
+    def inverse(self, y: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Where in [-1, 1] an increasing function takes the values y; -inf stays -inf.
+
+        Example:
+            >>> cube = Elementwise(lambda x: x**3, lambda x: 3 * x**2)
+            >>> cube.inverse(torch.tensor([0.125]))
+            tensor([0.5000])
+        """
+        low, high = torch.full_like(y, -1.0), torch.ones_like(y)
+        for _ in range(60):
+            middle = (low + high) / 2
+            below = self.value(middle.clone()) < y
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return high.masked_fill(y == -torch.inf, -torch.inf)
+
+
+class _Apply(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, function: Elementwise, x: Tensor) -> Tensor:
+        ctx.function = function
+        ctx.save_for_backward(x)
+        return function.value(x.clone())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        return None, ctx.function.slope(x.clone()) * grad
