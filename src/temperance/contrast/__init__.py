@@ -10,11 +10,19 @@ from temperance.contrast.directions import differentiable_directions, directions
 from temperance.contrast.elementwise import Elementwise
 from temperance.contrast.engine import Statistics, contrast
 from temperance.contrast.hardest import floors
-from temperance.contrast.layout import OVER_RANKS, Backend, Layout
+from temperance.contrast.layout import OVER_RANKS, Backend, Candidates, Layout
 from temperance.contrast.pairs import COUNT, LINEAR, SOFTPLUS, pair_sums
-from temperance.contrast.ranks import gathered, parts_of_ranks, rank, ranks, total_over_ranks
+from temperance.contrast.ranks import (
+    gathered,
+    lengths_over_ranks,
+    parts_of_ranks,
+    rank,
+    ranks,
+    total_over_ranks,
+)
 from temperance.contrast.ring import ring_sums
 from temperance.contrast.threads import in_threads, workers_for
+from temperance.contrast.tiled import whole_rows
 
 __all__ = [
     "COUNT",
@@ -22,6 +30,7 @@ __all__ = [
     "OVER_RANKS",
     "SOFTPLUS",
     "Backend",
+    "Candidates",
     "Elementwise",
     "Layout",
     "Statistics",
@@ -35,11 +44,13 @@ __all__ = [
     "gathered",
     "in_threads",
     "inverse_norms",
+    "lengths_over_ranks",
     "pair_sums",
     "parts_of_ranks",
     "rank",
     "ranks",
     "ring_sums",
     "total_over_ranks",
+    "whole_rows",
     "workers_for",
 ]

@@ -10,6 +10,7 @@ from torch import Tensor
 from temperance.contrast.layout import OVER_RANKS, Backend, Candidates, Layout
 from temperance.contrast.ranks import gathered
 from temperance.contrast.threads import in_threads, workers_for
+from temperance.contrast.tiled import whole_rows
 
 # Numbers of a block of whole rows.
 BLOCK = 1 << 20
@@ -57,10 +58,7 @@ def floors(
         for top in range(worker * height, n, workers * height):
             rows = slice(top, min(top + height, n))
             block = logits[: rows.stop - rows.start]
-            for tile in pieces.tiles(m, anchors.dtype):
-                dots = anchors[rows] @ tile.vectors.T
-                block[:, tile.columns] = dots if layout.link is None else layout.link.value(dots)
-            layout.block(rows).leave_out(block, slice(0, m))
+            whole_rows(anchors, pieces, layout, rows, block)
             negatives = (block > float("-inf")).sum(dim=1)
             # A hair less than the product: 0.08 · 50 is 4, not the 5 that rounding up 4.000000001 gives.
             wanted = (negatives.double() * share - 1e-9).ceil().clamp_min(1).long()

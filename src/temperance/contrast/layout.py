@@ -48,6 +48,12 @@ class Layout:
         """What is to be left out of some rows."""
         return Block(self, rows, _Marks.of(self.own, rows), _Marks.of(self.itself, rows))
 
+    def taken(self, rows: Int[Tensor, " h"]) -> "Layout":
+        """The same for some of the anchors, with sums over candidates."""
+        given = ("own", "itself", "anchor_class", "floor")
+        some = {name: x[rows] for name in given if (x := getattr(self, name)) is not None}
+        return replace(self, sums="rows", **some)
+
     def moved(self, start: int) -> "Layout":
         """The same where the candidates stand behind ``start`` others, which are all negatives."""
         own, itself = (None if x is None else x + start for x in (self.own, self.itself))

@@ -1,5 +1,6 @@
 """Sums over pairs of a function of each logit by itself: no softmax ties them together."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,8 +10,8 @@ from torch.nn.functional import softplus
 
 from temperance.contrast.elementwise import Elementwise
 from temperance.contrast.layout import Backend, Candidates, Layout
-from temperance.contrast.ranks import gathered, rank
-from temperance.contrast.ring import ring_sums
+from temperance.contrast.ranks import gathered
+from temperance.contrast.ring import layouts_of_ranks, ring_sums
 from temperance.contrast.threads import in_threads, workers_for
 from temperance.contrast.tiled import tiles_of_logits
 
@@ -54,12 +55,14 @@ def pair_sums(
         return function.value(logits).sum(dim=1)
     if backend == "gather":
         everyone, start = gathered(candidates)
+        if layout.candidate_class is not None:
+            layout = replace(layout, candidate_class=gathered(layout.candidate_class)[0])
         return pair_sums(anchors, everyone, bias, layout.moved(start), function)
     if backend == "ring":
+        layouts = layouts_of_ranks(layout)
 
         def block(owner: int, anchors: Tensor, candidates: Tensor, bias: Tensor) -> Tensor:
-            here = layout if owner == rank() else layout.among_others()
-            return pair_sums(anchors, candidates, bias, here, function)
+            return pair_sums(anchors, candidates, bias, layouts[owner], function)
 
         return ring_sums(block, anchors, candidates, bias)
     sums: Tensor = _PairSums.apply(layout, function, anchors, candidates, bias)

@@ -77,7 +77,7 @@ class _LogSums(torch.autograd.Function):
         anchors: Tensor,
         candidates: Tensor,
     ) -> tuple[Tensor, ...]:
-        layouts = _layouts(layout)
+        layouts = layouts_of_ranks(layout)
         travellers = [candidates]
         so_far: Sums | None = None
         for owner, block in _round(travellers):
@@ -160,7 +160,7 @@ def _no_second() -> None:
         raise RuntimeError("this loss has no second derivatives over ranks")
 
 
-def _layouts(layout: Layout) -> list[Layout]:
+def layouts_of_ranks(layout: Layout) -> list[Layout]:
     """What the layout is towards each rank's candidates."""
     layouts = [layout if owner == rank() else layout.among_others() for owner in range(ranks())]
     if layout.candidate_class is None:

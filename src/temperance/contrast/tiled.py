@@ -471,6 +471,20 @@ def tiles_of_logits(
         yield rows, tile, logits, slopes
 
 
+def whole_rows(
+    anchors: Float[Tensor, "n d"],
+    candidates: Candidates,
+    layout: Layout,
+    rows: slice,
+    into: Float[Tensor, "h m"],
+) -> None:
+    """Write some anchors' logits with all candidates, -inf where they do not count."""
+    for tile in candidates.tiles(WIDTH, anchors.dtype):
+        logits = torch.mm(anchors[rows], tile.vectors.T)
+        into[:, tile.columns] = logits if layout.link is None else layout.link.value(logits)
+    layout.block(rows).leave_out(into, slice(0, into.shape[1]))
+
+
 def _zeros(candidates: Candidates, like: Tensor, wanted: tuple[bool, ...]) -> list[Tensor | None]:
     return [
         torch.zeros_like(part, dtype=like.dtype) if w else None

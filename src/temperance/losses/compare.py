@@ -1,5 +1,6 @@
 """The way from a loss in words to the engine: similarity × temperature × candidates."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -13,6 +14,7 @@ from torch.nn.functional import softplus
 from temperance.contrast import (
     OVER_RANKS,
     Backend,
+    Candidates,
     Layout,
     custom_diagonal,
     custom_log_sums,
@@ -27,13 +29,15 @@ from temperance.losses.inputs import (
     Similarity,
     Temperature,
     anchor_weights,
-    checked_temperature,
+    arithmetic,
     logits,
     named,
     positions,
     symmetric_logits,
+    tempered,
 )
 from temperance.losses.statistics import LossStatistics
+from temperance.temperatures import Batch, PerAnchor
 
 Loss = Float[Tensor, "..."] | tuple[Float[Tensor, "..."], LossStatistics]
 Named = Mapping[str, Tensor]
@@ -78,6 +82,7 @@ def compare(
     target_in_sum: bool = True,
     classes: tuple[Tensor, Tensor] | None = None,
     share: float | None = None,
+    ids: Tensor | None = None,
 ) -> Loss:
     """Each anchor's positive against its negatives.
 
@@ -91,11 +96,11 @@ def compare(
         target_in_sum: whether the positive stands in the denominator.
         classes: of anchors and of candidates, for the false-negative mass.
         share: the hardest share of the negatives that is kept, or None for all.
+        ids: which instances the anchors are, for temperatures that keep one for each.
     """
     similarity, weights = options.similarity, options.weights
     first = next(iter(anchors.values()))
     n = sum(len(x) for x in anchors.values())
-    tau = checked_temperature(options.temperature, first, n)
     if options.backend not in get_args(Backend):
         raise InputError(
             f"backend {options.backend!r} is unknown; give one of {', '.join(get_args(Backend))}"
@@ -104,9 +109,38 @@ def compare(
         raise InputError("classes are for the statistics alone; give statistics=True, too")
     backend = options.backend
     over_ranks = backend in OVER_RANKS
-    factors = anchor_weights(options.reduction, weights, n, tau, over_ranks=over_ranks)
     if over_ranks and positives is not None:
         backend = "auto"  # a queue alone: each rank compares with its own
+
+    def space_at(tau: Tensor) -> tuple[Logits, Layout]:
+        if candidates:
+            return logits(named(similarity), tau, anchors, candidates, backend), layout
+        space = symmetric_logits(named(similarity), tau, anchors, backend)
+        # Where there are candidates the anchors could not be their own after all.
+        return space, replace(layout, sums="rows") if space.candidates else layout
+
+    def where(space: Logits) -> Tensor | None:
+        """Logits of the positives, where they are not among the candidates."""
+        if positives is None:
+            return None if target is None else target(space)
+        ((name, x),) = positives.items()
+        theirs = positions(named(similarity), name, x, backend, space.centre)
+        return (space.anchors * theirs).sum(dim=1)
+
+    @torch.no_grad()
+    def batch() -> Batch:
+        space, seen = space_at(first.new_ones((), dtype=arithmetic(first)))
+        pieces = Candidates(
+            tuple(space.candidates) or (space.anchors,), tuple(space.scales) or (None,)
+        )
+        theirs = where(space)
+        if theirs is None:
+            assert seen.own is not None
+            theirs = (space.anchors * pieces.first(seen.own, space.anchors.dtype)).sum(dim=1)
+        return Batch(space.anchors, pieces, seen, theirs, ids, options.backend)
+
+    tau, link = tempered(options.temperature, similarity, first, n, batch)
+    factors = anchor_weights(options.reduction, weights, n, tau, over_ranks=over_ranks)
     if callable(similarity):
         if options.statistics or target is not None:
             named(similarity)
@@ -114,26 +148,25 @@ def compare(
             similarity, tau, anchors, candidates, layout, positives, target_in_sum, backend
         )
         return _reduced(losses, factors, weights)
-    if candidates:
-        space = logits(named(similarity), tau, anchors, candidates, backend)
-    else:
-        space = symmetric_logits(named(similarity), tau, anchors, backend)
-        if space.candidates:  # the anchors could not be their own candidates after all
-            layout = replace(layout, sums="rows")
+    space, layout = space_at(tau)
+    space, layout = space.linked(link), replace(layout, link=link)
     if share is not None:
         layout = replace(layout, floor=space.floors(layout, share, backend))
-    where = None
-    if positives is not None:
-        ((name, x),) = positives.items()
-        where = (space.anchors * positions(named(similarity), name, x, backend, space.centre)).sum(
-            dim=1
-        )
-    elif target is not None:
-        where = target(space)
+    theirs = where(space)
+    if theirs is not None and positives is not None and link is not None:
+        theirs = link(theirs)
     if layout.sums == "both" and factors is not None:
         factors = factors.repeat(2) / 2
+    if isinstance(options.temperature, PerAnchor):
+        if options.statistics or share or target or not target_in_sum or layout.sums == "both":
+            raise InputError(
+                "temperature 'per-anchor' is for InfoNCE and NT-Xent, without labels and statistics; "
+                "leave those out"
+            )
+        losses = _per_anchor(options.temperature, batch(), space, theirs, layout, backend)
+        return _reduced(losses, factors, weights)
     loss, found = space.contrast(
-        where,
+        theirs,
         layout,
         weights=factors,
         target_in_sum=target_in_sum,
@@ -148,14 +181,32 @@ def compare(
     if classes is not None:
         kept = replace(layout, anchor_class=classes[0], candidate_class=classes[1], same_class=True)
         same = _log_sums(space, kept, backend)
-    shown, compared = (torch.cat(list(x.values())) for x in (anchors, candidates or anchors))
-    return loss, told.read(found, tau.detach(), shown, compared, same)
+    shown, compared = (list(x.values()) for x in (anchors, candidates or anchors))
+    return loss, told.read(found, tau.detach(), link, shown, compared, same)
 
 
 @torch.no_grad()
 def _log_sums(space: Logits, layout: Layout, backend: Backend) -> Tensor:
     nothing = space.anchors.new_zeros(len(space.anchors))
     return space.contrast(nothing, layout, target_in_sum=False, backend=backend)[0]
+
+
+def _per_anchor(
+    policy: PerAnchor,
+    batch: Batch,
+    space: Logits,
+    theirs: Tensor | None,
+    layout: Layout,
+    backend: Backend,
+) -> Tensor:
+    """Every anchor's loss where each instance has a temperature of its own, set by that loss."""
+    log_sums, found = space.contrast(
+        theirs, layout, target_in_sum=False, statistics=True, backend=backend
+    )
+    assert found is not None
+    assert found.rows.mean_logit is not None
+    excess = found.rows.mean_logit - found.target
+    return policy.objective(batch, log_sums - math.log(batch.negatives), excess)
 
 
 def _custom(

@@ -34,6 +34,7 @@ from temperance.contrast import (
     OVER_RANKS,
     SOFTPLUS,
     Backend,
+    Candidates,
     Elementwise,
     Layout,
     gathered,
@@ -51,6 +52,7 @@ from temperance.losses.inputs import (
     Similarity,
     Temperature,
     anchor_weights,
+    arithmetic,
     check_pair,
     check_vectors,
     check_width,
@@ -59,7 +61,9 @@ from temperance.losses.inputs import (
     named,
     positions,
     symmetric_logits,
+    tempered,
 )
+from temperance.temperatures import Batch, PerAnchor, Policy
 
 
 @uncompiled
@@ -72,6 +76,7 @@ def info_nce(
     in_batch: bool | None = None,
     labels: Int[Tensor, " n"] | None = None,
     classes: Int[Tensor, " n"] | None = None,
+    ids: Int[Tensor, " n"] | None = None,
     weights: Float[Tensor, " n"] | None = None,
     similarity: Similarity = "cosine",
     reduction: Reduction = "mean",
@@ -99,6 +104,7 @@ def info_nce(
         labels: ``(n,)`` classes of the pairs, whose keys are then all positives.
         classes: ``(n,)`` classes of the pairs that the loss knows nothing of; the statistics say what
             share of the push falls on negatives of the query's own class.
+        ids: ``(n,)`` which instances of the data set the pairs are, for ``temperatures.PerAnchor``.
         weights: ``(n,)``, each ≥ 0.
         similarity: see above.
         reduction: see above.
@@ -127,8 +133,15 @@ def info_nce(
     if labels is None:
         known = None if classes is None else _padded(classes, len(queries), candidates)
         layout = Layout(own=own)
-        anchors = {"queries": queries}
-        return compare(anchors, candidates, layout, options, positives=positives, classes=known)
+        return compare(
+            {"queries": queries},
+            candidates,
+            layout,
+            options,
+            positives=positives,
+            classes=known,
+            ids=_checked_ids(ids, queries),
+        )
     if positives is not None:
         raise InputError("labels tell several positives in the batch; give in_batch=True, too")
     _check_labels("labels", labels, len(queries))
@@ -138,6 +151,11 @@ def info_nce(
     def target(space: Logits) -> Tensor:
         theirs = positions(named(similarity), "keys", keys, backend, space.centre)
         groups, counts = _groups(labels, backend)
+        if isinstance(temperature, Policy) and temperature.link is not None:
+            layout = Layout(
+                anchor_class=groups, candidate_class=groups, same_class=True, link=temperature.link
+            )
+            return _linked_mean(space.anchors, theirs, layout, counts, backend)
         means = _class_sums(theirs, groups, backend) / counts[:, None]
         return (space.anchors * means).sum(dim=1)
 
@@ -153,6 +171,7 @@ def nt_xent(
     *,
     temperature: Temperature = 0.1,
     classes: Int[Tensor, " n"] | None = None,
+    ids: Int[Tensor, " n"] | None = None,
     weights: Float[Tensor, " m"] | None = None,
     similarity: Similarity = "cosine",
     reduction: Reduction = "mean",
@@ -173,6 +192,7 @@ def nt_xent(
         temperature: τ > 0; a scalar, or ``(2n,)``.
         classes: ``(n,)`` classes of the instances, for the statistics alone: what share of the push falls on
             negatives of the anchor's own class.
+        ids: ``(n,)`` which instances of the data set they are, for ``temperatures.PerAnchor``.
         weights: ``(2n,)``, each ≥ 0.
         similarity: see above.
         reduction: see above.
@@ -189,7 +209,7 @@ def nt_xent(
         tensor(0.5944)
     """
     options = Options(temperature, similarity, reduction, weights, statistics, backend)
-    return _two_views(view_a, view_b, classes, options, target_in_sum=True)
+    return _two_views(view_a, view_b, classes, options, target_in_sum=True, ids=ids)
 
 
 @uncompiled
@@ -230,7 +250,7 @@ def clip(
     image: Float[Tensor, "n d"],
     text: Float[Tensor, "n d"],
     *,
-    temperature: float | Float[Tensor, ""] = 0.07,
+    temperature: float | Float[Tensor, ""] | Policy = 0.07,
     weights: Float[Tensor, " n"] | None = None,
     similarity: Similarity = "cosine",
     reduction: Reduction = "mean",
@@ -263,7 +283,7 @@ def clip(
         tensor(0.3408)
     """
     check_pair("image", image, "text", text)
-    _shared_temperature(temperature, image)
+    _check_shared(temperature)
     options = Options(temperature, similarity, reduction, weights, statistics, backend)
     own = torch.arange(len(text), device=text.device)
     return compare({"image": image}, {"text": text}, Layout("both", own=own), options)
@@ -319,18 +339,34 @@ def sup_con(
     _check_labels("labels", labels, len(embeddings))
     n = len(embeddings)
     anchor_weights("sum", weights, n, embeddings)  # checks them
-    tau = checked_temperature(temperature, embeddings, n)
-    space = symmetric_logits(named(similarity), tau, {"embeddings": embeddings}, backend)
     groups, counts = _groups(labels, backend)
     others = counts - 1
     alone = others == 0
     over_ranks = backend in OVER_RANKS
     if bool(alone.all()) and not (over_ranks and ranks() > 1):
         raise InputError("no class has two members, so no row has a positive; give larger batches")
+    itself = torch.arange(n, device=labels.device)
+
+    @torch.no_grad()
+    def batch() -> Batch:
+        one = embeddings.new_ones((), dtype=arithmetic(embeddings))
+        seen = logits(
+            named(similarity), one, {"embeddings": embeddings}, {"all": embeddings}, backend
+        )
+        layout = Layout(itself=itself, anchor_class=groups, candidate_class=groups)
+        theirs = seen.positions(0)
+        means = (_class_sums(theirs, groups, backend) - theirs) / others.clamp_min(1)[:, None]
+        found = (seen.anchors * means).sum(dim=1)[~alone]
+        pieces = Candidates(tuple(seen.candidates), tuple(seen.scales))
+        return Batch(seen.anchors, pieces, layout, found, None, backend)
+
+    tau, link = tempered(temperature, similarity, embeddings, n, batch)
+    space = symmetric_logits(named(similarity), tau, {"embeddings": embeddings}, backend)
+    space = space.linked(link)
     given = tau.new_ones(n) if weights is None else weights
     factors = anchor_weights(reduction, given * ~alone, n, tau, over_ranks=over_ranks)
-    itself = torch.arange(n, device=labels.device)
-    whole = Layout("rows" if space.candidates else "symmetric", itself=itself)
+    whole = Layout("rows" if space.candidates else "symmetric", itself=itself, link=link)
+    same = replace(whole, anchor_class=groups, candidate_class=groups, same_class=True)
 
     def sums(layout: Layout, target: Tensor, weights: Tensor | None, in_sum: bool) -> Tensor:
         return space.contrast(
@@ -339,11 +375,13 @@ def sup_con(
 
     if not inside:
         rows = space.positions(0)
-        mean = (_class_sums(rows, groups, backend) - rows) / others.clamp_min(1)[:, None]
-        target = (space.anchors * mean).sum(dim=1)
+        if link is None:
+            mean = (_class_sums(rows, groups, backend) - rows) / others.clamp_min(1)[:, None]
+            target = (space.anchors * mean).sum(dim=1)
+        else:
+            target = _linked_mean(space.anchors, rows, same, others, backend)
         loss = sums(whole, target, factors, False)
         return loss if factors is not None else loss.masked_fill(alone, 0.0) * given
-    same = replace(whole, anchor_class=groups, candidate_class=groups, same_class=True)
     target = sums(same, tau.new_zeros(n), None, False).masked_fill(alone, 0.0)
     losses = sums(replace(same, same_class=False), target, None, True)
     losses = (losses + others.clamp_min(1).log()).masked_fill(alone, 0.0)
@@ -494,7 +532,7 @@ def sigmoid(
     image: Float[Tensor, "n d"],
     text: Float[Tensor, "n d"],
     *,
-    temperature: float | Float[Tensor, ""] = 0.1,
+    temperature: float | Float[Tensor, ""] | Policy = 0.1,
     bias: float | Float[Tensor, ""] = -10.0,
     similarity: Similarity = "cosine",
     reduction: Reduction = "mean",
@@ -526,22 +564,41 @@ def sigmoid(
     """
     check_pair("image", image, "text", text)
     n = len(image)
-    tau = _shared_temperature(temperature, image)
+    own = torch.arange(n, device=image.device)
+    layout = Layout(own=own)
+    _check_shared(temperature)
+
+    @torch.no_grad()
+    def batch() -> Batch:
+        one = image.new_ones((), dtype=arithmetic(image))
+        seen = logits(named(similarity), one, {"image": image}, {"text": text})
+        pieces = Candidates(tuple(seen.candidates), tuple(seen.scales))
+        together = (seen.anchors * pieces.first(own, seen.anchors.dtype)).sum(dim=1)
+        return Batch(seen.anchors, pieces, layout, together, None, backend)
+
+    tau, link = tempered(temperature, similarity, image, n, batch)
+    layout = replace(layout, link=link)
     b = torch.as_tensor(bias, dtype=tau.dtype, device=tau.device)
     if b.ndim or not bool(torch.isfinite(b)):
         raise InputError(f"bias {bias} is not one finite number; give one such as -10")
     space = logits(named(similarity), tau, {"image": image}, {}, backend)
     theirs = positions(named(similarity), "text", text, backend, space.centre)
-    own = torch.arange(n, device=image.device)
-    apart = pair_sums(space.anchors, theirs, b, Layout(own=own), SOFTPLUS, backend)
-    together = softplus(-((space.anchors * theirs).sum(dim=1) + b), threshold=40.0)
+    apart = pair_sums(space.anchors, theirs, b, layout, SOFTPLUS, backend)
+    same = (space.anchors * theirs).sum(dim=1)
+    together = softplus(-((same if link is None else link(same)) + b), threshold=40.0)
     factors = anchor_weights(reduction, None, n, tau, over_ranks=backend in OVER_RANKS)
     losses = together + apart
     return losses if factors is None else torch.dot(losses, factors)
 
 
 def _two_views(
-    view_a: Tensor, view_b: Tensor, classes: Tensor | None, options: Options, *, target_in_sum: bool
+    view_a: Tensor,
+    view_b: Tensor,
+    classes: Tensor | None,
+    options: Options,
+    *,
+    target_in_sum: bool,
+    ids: Tensor | None = None,
 ) -> Loss:
     check_pair("view_a", view_a, "view_b", view_b)
     n = len(view_a)
@@ -552,7 +609,16 @@ def _two_views(
         _check_labels("classes", classes, n)
         known = (classes.repeat(2), classes.repeat(2))
     layout = Layout("symmetric", own=own, itself=own.roll(n))
-    return compare(anchors, {}, layout, options, target_in_sum=target_in_sum, classes=known)
+    whose = _checked_ids(ids, view_a)
+    return compare(
+        anchors,
+        {},
+        layout,
+        options,
+        target_in_sum=target_in_sum,
+        classes=known,
+        ids=None if whose is None else whose.repeat(2),
+    )
 
 
 def _candidates(
@@ -580,6 +646,12 @@ def _padded(classes: Tensor, rows: int, candidates: dict[str, Tensor]) -> tuple[
     return members, torch.cat(known)
 
 
+def _checked_ids(ids: Tensor | None, rows: Tensor) -> Tensor | None:
+    if ids is not None:
+        _check_labels("ids", ids, len(rows))
+    return ids
+
+
 def _check_labels(name: str, labels: Tensor, rows: int) -> None:
     if labels.shape != (rows,) or labels.is_floating_point():
         raise InputError(
@@ -588,17 +660,32 @@ def _check_labels(name: str, labels: Tensor, rows: int) -> None:
         )
 
 
-def _shared_temperature(temperature: Temperature, like: Tensor) -> Tensor:
+def _check_shared(temperature: Temperature) -> None:
+    if isinstance(temperature, Policy):
+        if isinstance(temperature, PerAnchor) or getattr(temperature, "per_anchor", False):
+            raise InputError(
+                f"temperature {temperature.name!r} gives one to each anchor; images and texts share theirs"
+            )
+        return
     if isinstance(temperature, Tensor) and temperature.ndim:
         raise InputError(
             f"temperature has shape {tuple(temperature.shape)}; give one number: images and texts share it"
         )
-    return checked_temperature(temperature, like, 0)
 
 
 def _check_share(share: float) -> None:
     if not 0 < share <= 1:
         raise InputError(f"share {share:g} is not in (0, 1]; give one such as 0.08")
+
+
+def _linked_mean(
+    anchors: Tensor, rows: Tensor, same: Layout, counts: Tensor, backend: Backend
+) -> Tensor:
+    """For each anchor the mean logit of its class, where a link makes logits: no mean of vectors gives it."""
+    layout = replace(same, sums="rows")
+    return pair_sums(anchors, rows, rows.new_zeros(()), layout, LINEAR, backend) / counts.clamp_min(
+        1
+    )
 
 
 def _groups(labels: Tensor, backend: Backend) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 from temperance.contrast import (
     OVER_RANKS,
     Backend,
+    Candidates,
+    Elementwise,
     Layout,
     Statistics,
     contrast,
@@ -23,6 +25,7 @@ from temperance.contrast import (
     total_over_ranks,
 )
 from temperance.errors import InputError
+from temperance.temperatures import Batch, Policy
 
 Reduction = Literal["mean", "sum", "none"]
 Named = Literal["cosine", "dot", "euclidean"]
@@ -30,7 +33,8 @@ Similarity = Named | Callable[[Tensor, Tensor], Tensor]
 # Beyond these a logit of float32 has no digits left.
 LOWEST, HIGHEST = 1e-6, 1e6
 ROUNDING = 1e-6
-Temperature = float | Float[Tensor, ""] | Float[Tensor, " n"]
+Number = float | Float[Tensor, ""] | Float[Tensor, " n"]
+Temperature = Number | Policy
 
 
 def check_vectors(name: str, x: Tensor) -> None:
@@ -72,7 +76,7 @@ def check_width(name: str, x: Tensor, like: Tensor) -> None:
         )
 
 
-def checked_temperature(temperature: Temperature, like: Tensor, anchors: int) -> Tensor:
+def checked_temperature(temperature: Number, like: Tensor, anchors: int) -> Tensor:
     """τ as a tensor: a scalar, or one number for each anchor.
 
     Raises:
@@ -96,6 +100,44 @@ def checked_temperature(temperature: Temperature, like: Tensor, anchors: int) ->
         if fault is not None:
             raise InputError(f"temperature {value:g} {fault}; give a number such as 0.1")
     return tau
+
+
+def tempered(
+    temperature: Temperature,
+    similarity: Similarity,
+    like: Tensor,
+    anchors: int,
+    batch: Callable[[], Batch],
+) -> tuple[Tensor, Elementwise | None]:
+    """τ for a batch, and the link that makes logits of similarities where τ is a function of those.
+
+    Args:
+        temperature: a number or a rule.
+        similarity: of the loss.
+        like: the anchors, or the first of them.
+        anchors: how many there are in all.
+        batch: makes what a rule may ask for.
+
+    Raises:
+        InputError: as ``checked_temperature``, and where rule and similarity do not go together.
+    """
+    if not isinstance(temperature, Policy):
+        return checked_temperature(temperature, like, anchors), None
+    if temperature.link is not None and similarity != "cosine":
+        raise InputError(
+            f"temperature {temperature.name!r} is a function of the cosine; give similarity='cosine'"
+        )
+    if temperature.looks_at_batch:
+        if callable(similarity):
+            raise InputError(
+                f"temperature {temperature.name!r} looks at similarities, and one of your own is known tile "
+                "by tile alone; give a number, or a named similarity"
+            )
+        given = batch()
+    else:
+        nothing = like.new_empty((0, like.shape[1]), dtype=arithmetic(like))
+        given = Batch(nothing, Candidates((), ()), Layout(), nothing[:, 0])
+    return checked_temperature(temperature(given), like, anchors), temperature.link
 
 
 def fault_of(temperature: float) -> str | None:
@@ -153,6 +195,13 @@ class Logits:
             statistics=statistics,
             backend=backend,
         )
+
+    def linked(self, link: Elementwise | None) -> "Logits":
+        """The same, bounded by what an increasing link makes of the longest dot products."""
+        if link is None:
+            return self
+        ends = link.value(self.anchors.new_tensor([-1.0, 1.0]))
+        return replace(self, bound=float(ends.abs().max()))
 
     def positions(self, part: int) -> Float[Tensor, "m d"]:
         """A part of the candidates as anchors are multiplied by them."""

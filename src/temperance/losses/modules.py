@@ -15,7 +15,7 @@ class InfoNCE(nn.Module):
     .. math:: L_i = -\log \frac{e^{s(q_i, k_i)/\tau}}{e^{s(q_i, k_i)/\tau} + \sum_{j} e^{s(q_i, c_j)/\tau}}
 
     Args:
-        temperature: τ > 0; a learnable one is an ``nn.Parameter``.
+        temperature: τ > 0, or a rule of ``temperance.temperatures``.
         in_batch: whether the batch's other keys are negatives; unless told, only without a queue.
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
@@ -54,6 +54,7 @@ class InfoNCE(nn.Module):
         *,
         labels: Int[Tensor, " n"] | None = None,
         classes: Int[Tensor, " n"] | None = None,
+        ids: Int[Tensor, " n"] | None = None,
         weights: Float[Tensor, " n"] | None = None,
     ) -> Loss:
         """The loss of one batch; arguments as of ``temperance.functional.info_nce``."""
@@ -69,6 +70,7 @@ class InfoNCE(nn.Module):
             backend=self.backend,
             labels=labels,
             classes=classes,
+            ids=ids,
             weights=weights,
         )
 
@@ -79,7 +81,7 @@ class NTXent(nn.Module):
     .. math:: L_i = -\log \frac{e^{s(z_i, z_{j(i)})/\tau}}{\sum_{k \neq i} e^{s(z_i, z_k)/\tau}}
 
     Args:
-        temperature: τ > 0; a learnable one is an ``nn.Parameter``.
+        temperature: τ > 0, or a rule of ``temperance.temperatures``.
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         statistics: whether to return ``(loss, LossStatistics)``.
@@ -113,6 +115,7 @@ class NTXent(nn.Module):
         view_b: Float[Tensor, "n d"],
         *,
         classes: Int[Tensor, " n"] | None = None,
+        ids: Int[Tensor, " n"] | None = None,
         weights: Float[Tensor, " m"] | None = None,
     ) -> Loss:
         """The loss of one batch; arguments as of ``temperance.functional.nt_xent``."""
@@ -125,6 +128,7 @@ class NTXent(nn.Module):
             statistics=self.statistics,
             backend=self.backend,
             classes=classes,
+            ids=ids,
             weights=weights,
         )
 
@@ -135,7 +139,7 @@ class DCL(nn.Module):
     .. math:: L_i = -s(z_i, z_{j(i)})/\tau + \log \sum_{k \neq i, j(i)} e^{s(z_i, z_k)/\tau}
 
     Args:
-        temperature: τ > 0; a learnable one is an ``nn.Parameter``.
+        temperature: τ > 0, or a rule of ``temperance.temperatures``.
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         statistics: whether to return ``(loss, LossStatistics)``.
@@ -192,7 +196,7 @@ class CLIPLoss(nn.Module):
                     -\tfrac12 \log \frac{e^{s_{ii}/\tau}}{\sum_k e^{s_{ki}/\tau}}
 
     Args:
-        temperature: τ > 0; a learnable one is an ``nn.Parameter``.
+        temperature: τ > 0, or a rule of ``temperance.temperatures``.
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         statistics: whether to return ``(loss, LossStatistics)``.
@@ -246,7 +250,7 @@ class SupCon(nn.Module):
     .. math:: L_i = -\frac{1}{|P|} \sum_{p \in P} \log \frac{e^{s_p/\tau}}{\sum_{a \neq i} e^{s_a/\tau}}
 
     Args:
-        temperature: τ > 0; a learnable one is an ``nn.Parameter``.
+        temperature: τ > 0, or a rule of ``temperance.temperatures``.
         inside: whether the sum over positives stands inside the logarithm.
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
@@ -301,7 +305,7 @@ class HardContrastive(nn.Module):
                               {e^{s_{ii}/\tau} + \sum_{s_{ik} \geq s_\alpha} e^{s_{ik}/\tau}}
 
     Args:
-        temperature: τ > 0; a learnable one is an ``nn.Parameter``.
+        temperature: τ > 0, or a rule of ``temperance.temperatures``.
         share: α, the share of the negatives that are hard, in (0, 1].
         in_batch: whether the batch's other keys are negatives; unless told, only without a queue.
         similarity: see ``temperance.functional``.
@@ -418,7 +422,7 @@ class SigmoidLoss(nn.Module):
     .. math:: L_i = -\sum_j \log \sigma\big(z_{ij} (s_{ij}/\tau + b)\big)
 
     Args:
-        temperature: τ > 0; a learnable one is an ``nn.Parameter``.
+        temperature: τ > 0, or a rule of ``temperance.temperatures``.
         bias: b; a learnable one is an ``nn.Parameter``.
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.

@@ -1,5 +1,6 @@
 """What a loss tells of the space beside its value."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from temperance.contrast import Statistics
+from temperance.contrast import Elementwise, Statistics
 from temperance.geometry import uniformity
 
 # So many rows, evenly spread, stand for all in what is estimated from pairs.
@@ -45,8 +46,9 @@ class LossStatistics:
 def read(
     found: Statistics,
     tau: Tensor,
-    anchors: Tensor,
-    candidates: Tensor,
+    link: Elementwise | None,
+    anchors: Sequence[Tensor],
+    candidates: Sequence[Tensor],
     same_class: Float[Tensor, " n"] | None = None,
 ) -> LossStatistics:
     """Bring what the engine found to similarities, and add what a sample of pairs tells.
@@ -54,7 +56,8 @@ def read(
     Args:
         found: in logits.
         tau: what similarities were divided by.
-        anchors: as the user gave them.
+        link: what made logits of them, or None where dividing did.
+        anchors: as the user gave them, in parts.
         candidates: the same.
         same_class: log of the sum of exponentials over negatives of the anchor's class, or None.
     """
@@ -64,13 +67,15 @@ def read(
         for name in ("log_sum", "mean_logit", "largest")
     )
     some = log_sum > float("-inf")  # negatives at all
+    target = found.target.repeat(len(sides))
+    back = (lambda x: x * tau) if link is None else link.inverse
     entropy = (log_sum - mean).clamp_min(0)
     shown, compared = (normalize(_sample(x).float(), dim=1) for x in (anchors, candidates))
     with torch.autocast(shown.device.type, enabled=False):
         cosines = (shown @ compared.T).clamp_(-1, 1)  # rounding may go beyond
     return LossStatistics(
-        positive_similarity=found.target.repeat(len(sides)) * tau,
-        hardest_negative=largest * tau,
+        positive_similarity=back(target),
+        hardest_negative=back(largest),
         entropy=entropy,
         effective_negatives=entropy.exp().where(some, 0.0),
         false_negative_mass=(
@@ -81,9 +86,16 @@ def read(
     )
 
 
-def _sample(x: Tensor) -> Tensor:
-    rows = torch.linspace(0, len(x) - 1, min(len(x), SAMPLE), device=x.device).long()
-    return x[rows].detach()
+def _sample(parts: Sequence[Tensor]) -> Tensor:
+    """Rows of all parts, evenly spread, without a copy of them all."""
+    total = sum(map(len, parts))
+    rows = torch.linspace(0, total - 1, min(total, SAMPLE), dtype=torch.float64).long()
+    taken, start = [], 0
+    for x in parts:
+        here = rows[(rows >= start) & (rows < start + len(x))] - start
+        taken.append(x.detach()[here.to(x.device)])
+        start += len(x)
+    return torch.cat(taken)
 
 
 def _uniformity(directions: Tensor) -> float:

@@ -1,0 +1,205 @@
+"""The temperature at which the push is shared among a given part of the negatives."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from temperance.contrast import (
+    OVER_RANKS,
+    in_threads,
+    ranks,
+    total_over_ranks,
+    whole_rows,
+    workers_for,
+)
+from temperance.temperatures.policy import Batch, Policy, checked, checked_range
+
+# Anchors that stand for the batch, and numbers of their rows that are kept at a time.
+SAMPLE, KEPT = 512, 1 << 22
+# Numbers of a block of whole rows, where every anchor has a temperature of its own.
+BLOCK = 1 << 20
+# The first steps of such a block are taken on one in so many candidates.
+THIN = 8
+# A temperature is found when the effective negatives are off by less than this part of the target.
+CLOSE = 2e-3
+STEPS = 40
+
+
+class EffectiveNegatives(Policy):
+    r"""The τ at which each anchor's push is shared among a given part of its negatives.
+
+    The effective negatives of anchor i are :math:`e^{H(r_i)}`, the perplexity of its negatives' shares
+    :math:`r_{ik} \propto e^{s_{ik}/\tau}`: from the number of tied hardest ones (τ → 0) to all of them
+    (τ → ∞). They rise with τ, since :math:`\partial H/\partial \log\tau = \mathrm{Var}_r(s)/\tau^2 \ge 0`
+    (Wang & Liu, CVPR 2021, arXiv 2012.09740, define the shares), so that
+
+    .. math:: \tfrac1n \sum_i e^{H(r_i)} / m_i = \text{share}
+
+    has one root, found by Newton's steps within bounds. It is the perplexity of t-SNE (van der Maaten &
+    Hinton 2008) as a rule for τ: the same share means the same attention to hard negatives whatever
+    the batch, the queue or the spread of the space. No gradient flows through the choice.
+
+    Args:
+        share: of the negatives, in (0, 1).
+        per_anchor: whether every anchor has its own τ, or the batch one, found on at most 512 anchors.
+        lowest: τ is never lower; where ties leave no root it stands at a bound, and ``log_line`` says so.
+        highest: τ is never higher.
+
+    Example:
+        >>> from temperance import InfoNCE
+        >>> loss = InfoNCE(temperature=EffectiveNegatives(0.5), statistics=True)
+        >>> z = torch.nn.functional.normalize(torch.randn(256, 8), dim=1)
+        >>> _, told = loss(z, z)
+        >>> round(float(told.effective_negatives.mean()) / 255, 2)
+        0.5
+    """
+
+    name = "effective"
+    found: Tensor
+
+    def __init__(
+        self,
+        share: float = 0.3,
+        *,
+        per_anchor: bool = False,
+        lowest: float = 1e-3,
+        highest: float = 100.0,
+    ) -> None:
+        super().__init__()
+        self.share = checked("share", share, 1e-6, 1 - 1e-6, "a part of the negatives, such as 0.3")
+        self.per_anchor = per_anchor
+        self.lowest, self.highest = checked_range(lowest, highest)
+        # Where the next batch begins to look.
+        self.register_buffer("found", torch.tensor(float("nan"), dtype=torch.float64))
+        self.clamped = 0.0
+
+    @torch.no_grad()
+    def temperature(self, batch: Batch) -> Float[Tensor, ""] | Float[Tensor, " n"]:
+        """The root for the batch, or for each of its anchors."""
+        over_ranks = batch.backend in OVER_RANKS
+        batch = batch.everyone()
+        begin = float(self.found) if math.isfinite(float(self.found)) else math.log(0.1)
+        block, counts = _sample(batch)
+        log_tau, self.clamped = self._for_batch(block, counts, begin, over_ranks)
+        self.found.fill_(log_tau)
+        if not self.per_anchor:
+            return self._scalar(batch, math.exp(log_tau))
+        return self._for_anchors(batch, log_tau)
+
+    def log_line(self) -> str:
+        """The temperature, the share, and for how many anchors there is no such temperature."""
+        bound = f", at its bound for {100 * self.clamped:.0f} % of anchors" if self.clamped else ""
+        return f"{self.name} {self.share:g}: τ = {self.last:.4g}{bound}"
+
+    def _for_batch(
+        self, block: Tensor, counts: Tensor, begin: float, over_ranks: bool
+    ) -> tuple[float, float]:
+        """Log τ for a block of whole rows, and 1 where it stands at a bound."""
+
+        def share(log_tau: float) -> tuple[float, float]:
+            """The mean share of the negatives, and its slope."""
+
+            def work(worker: int, workers: int) -> Tensor:
+                entropy, variance = _moments(block[worker::workers], math.exp(-log_tau))
+                shares = torch.exp(entropy) / counts[worker::workers]
+                return torch.stack([shares.sum(), (shares * variance).sum()])
+
+            sums = in_threads(work, workers_for(block.numel(), block.device), block.device)
+            total = torch.stack(sums).sum(dim=0) / len(block)
+            if over_ranks:
+                total = total_over_ranks(total) / ranks()
+            return float(total[0]), float(total[1])
+
+        low, high = math.log(self.lowest), math.log(self.highest)
+        at = min(max(begin, low), high)
+        for _ in range(STEPS):
+            value, slope = share(at)
+            missing = math.log(self.share / value) if value > 0 else 0.0
+            if abs(missing) < CLOSE:
+                return at, 0.0
+            low, high = (at, high) if missing > 0 else (low, at)
+            # Newton's step in the logarithms of both, or the middle where that leads out.
+            to = at + missing * value / slope if slope > 0 else math.inf
+            at = to if low < to < high else (low + high) / 2
+        return at, 1.0
+
+    def _for_anchors(self, batch: Batch, begin: float) -> Tensor:
+        n, m = len(batch.anchors), len(batch.candidates)
+        height = max(1, min(256, BLOCK // m))
+        found = batch.anchors.new_empty(n)
+        ends = math.log(self.lowest), math.log(self.highest)
+
+        def work(worker: int, workers: int) -> float:
+            block = batch.anchors.new_empty(height, m)
+            outside = 0.0
+            for top in range(worker * height, n, workers * height):
+                rows = slice(top, min(top + height, n))
+                here = block[: rows.stop - rows.start]
+                whole_rows(batch.anchors, batch.candidates, batch.layout, rows, here)
+                target = (self.share * _counts(here)).log()
+                at = here.new_full((len(here),), begin)
+                if m > 64 * THIN:
+                    thin = here[:, ::THIN].contiguous()
+                    at, _ = _roots(thin, (self.share * _counts(thin)).log(), at, ends, 3)
+                at, close = _roots(here, target, at, ends, STEPS)
+                found[rows] = at.exp()
+                outside += float((~close).sum())
+            return outside
+
+        workers = workers_for(n * m, batch.anchors.device)
+        self.clamped = sum(in_threads(work, workers, batch.anchors.device)) / n
+        return found
+
+
+def _sample(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Similarities of some anchors to all their negatives, and how many those are."""
+    n, m = len(batch.anchors), len(batch.candidates)
+    size = min(n, SAMPLE, max(16, KEPT // m))
+    rows = torch.linspace(0, n - 1, size, device=batch.anchors.device).long()
+    block = batch.anchors.new_empty(size, m)
+    layout = batch.layout.taken(rows)
+    whole_rows(batch.anchors[rows], batch.candidates, layout, slice(0, size), block)
+    return block, _counts(block)
+
+
+def _counts(block: Tensor) -> Tensor:
+    return (block > -torch.inf).sum(dim=1).clamp_min(1).to(block.dtype)
+
+
+def _moments(block: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Entropy of each row's shares; and the variance of its logits by them, the entropy's slope in log τ."""
+    logits = (block - block.amax(dim=1, keepdim=True).nan_to_num(neginf=0.0)) * scale
+    shares = logits.exp()
+    # Where nothing counts the share is 0, and 0 · -inf must be 0.
+    logits.clamp_min_(LOWEST)
+    total = shares.sum(dim=1).clamp_min(torch.finfo(block.dtype).tiny)
+    weighted = shares.mul_(logits)
+    mean = weighted.sum(dim=1) / total
+    square = torch.linalg.vecdot(weighted, logits) / total
+    return total.log() - mean, (square - mean.square()).clamp_min(0)
+
+
+# The share of a logit so low is 0 in any case.
+LOWEST = -1e4
+
+
+def _roots(
+    block: Tensor, target: Tensor, begin: Tensor, ends: tuple[float, float], steps: int
+) -> tuple[Tensor, Tensor]:
+    """Log τ at which each row's entropy is its target, and whether it is."""
+    low, high = (torch.full_like(begin, x) for x in ends)
+    at = begin.clamp(*ends)
+    close = torch.zeros_like(at, dtype=torch.bool)
+    for _ in range(steps):
+        entropy, variance = _moments(block, torch.exp(-at)[:, None])
+        missing = target - entropy
+        close = missing.abs() < 2 * CLOSE
+        if bool(close.all()):
+            break
+        low, high = torch.where(missing > 0, at, low), torch.where(missing > 0, high, at)
+        to = at + missing / variance
+        to = torch.where((low < to) & (to < high), to, (low + high) / 2)
+        at = torch.where(close, at, to)
+    return at, close

@@ -1,0 +1,134 @@
+"""What a temperature knows of the batch it is asked for, and what every temperature is."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from temperance.contrast import (
+    OVER_RANKS,
+    Backend,
+    Candidates,
+    Elementwise,
+    Layout,
+    gathered,
+    lengths_over_ranks,
+)
+from temperance.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The vectors a loss compares, without gradient.
+
+    Attributes:
+        anchors: ``(n, d)``; their dot products with candidates are similarities.
+        candidates: m in all.
+        layout: which candidates are negatives.
+        positives: ``(n,)`` similarity of each anchor and its positive.
+        ids: ``(n,)`` which instance of the whole data set each anchor is, or None where nobody said.
+        backend: over whose candidates; see ``temperance.functional``.
+    """
+
+    anchors: Float[Tensor, "n d"]
+    candidates: Candidates
+    layout: Layout
+    positives: Float[Tensor, " n"]
+    ids: Int[Tensor, " n"] | None = None
+    backend: Backend = "auto"
+
+    @property
+    def negatives(self) -> int:
+        """How many each anchor has."""
+        left_out = (self.layout.own is not None) + (self.layout.itself is not None)
+        count = len(self.candidates) - left_out
+        if self.backend in OVER_RANKS:
+            count += sum(lengths_over_ranks(self.candidates.parts[0])) - len(
+                self.candidates.parts[0]
+            )
+        return count
+
+    def everyone(self) -> "Batch":
+        """The same, the first part of the candidates being that of all ranks where they share a batch."""
+        if self.backend not in OVER_RANKS:
+            return self
+        first, *rest = self.candidates.parts
+        rows, start = gathered(first)
+        candidates = replace(self.candidates, parts=(rows, *rest))
+        return replace(self, candidates=candidates, layout=self.layout.moved(start), backend="auto")
+
+
+class Policy(nn.Module):
+    """A rule for the temperature; usable in every loss wherever a number is.
+
+    Its parameters and its state are the module's: a loss that holds it is saved and trained with it.
+
+    Attributes:
+        name: as on the command line and in a log.
+        looks_at_batch: whether it needs the vectors of the batch, and not their type alone.
+        link: what makes a similarity a logit, where the temperature is a function of the similarity; None
+            for similarities divided by the temperature.
+        last: the temperature of the last batch, its mean where it has many; nan before the first, and where
+            there is no single one.
+    """
+
+    name = "policy"
+    looks_at_batch = True
+    link: Elementwise | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = float("nan")
+
+    def forward(self, batch: Batch) -> Float[Tensor, ""] | Float[Tensor, " n"]:
+        """The temperature for a batch.
+
+        Raises:
+            InputError: if it is not positive and finite.
+        """
+        tau = self.temperature(batch)
+        mean = float(tau.detach().mean())
+        if not 0 < mean < float("inf"):
+            raise InputError(
+                f"the temperature of {self.name} has become {mean:g}; lower its learning rate, "
+                "or look for nan in the embeddings"
+            )
+        self.last = mean
+        return tau
+
+    def temperature(self, batch: Batch) -> Float[Tensor, ""] | Float[Tensor, " n"]:
+        """The temperature for a batch, as the rule has it."""
+        raise NotImplementedError
+
+    def log_line(self) -> str:
+        """What it is doing, in a few words."""
+        return f"{self.name}: τ = {self.last:.4g}"
+
+    def _scalar(self, batch: Batch, value: float) -> Tensor:
+        return torch.full((), value, dtype=batch.anchors.dtype, device=batch.anchors.device)
+
+
+def checked(name: str, value: float, low: float, high: float, example: str) -> float:
+    """The value, if it lies between low and high.
+
+    Raises:
+        InputError: if not.
+    """
+    if not low <= value <= high:
+        raise InputError(f"{name} {value:g} is not between {low:g} and {high:g}; give {example}")
+    return float(value)
+
+
+def checked_range(low: float, high: float) -> tuple[float, float]:
+    """Two temperatures, the first the lower one.
+
+    Raises:
+        InputError: if they are not.
+    """
+    if not 0 < low < high < float("inf"):
+        raise InputError(
+            f"temperatures {low:g} and {high:g} are no range; give a positive one and a higher one, "
+            "such as 0.1 and 1"
+        )
+    return float(low), float(high)
