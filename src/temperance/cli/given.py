@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from temperance.data import BUILT_IN, ImageSet, Splits, load_images, split
 from temperance.errors import InputError
@@ -103,3 +104,26 @@ def default_folder(command: str, data: str) -> Path:
 def console(*, stderr: bool = False) -> Console:
     """Prints what it is given: names from outside may hold what looks like markup."""
     return Console(stderr=stderr, markup=False, highlight=False)
+
+
+def progress(output: Console, count: str, last: str, **options: Any) -> Progress:
+    """A bar with time left, on a terminal; elsewhere nothing.
+
+    Args:
+        output: where it is drawn.
+        count: what stands beside the bar, as rich formats it: ``"{task.completed} of {task.total}"``.
+        last: what stands at the end.
+        **options: further ones of rich's.
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn(count),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn(last),
+        console=output,
+        disable=not output.is_terminal,
+        **options,
+    )

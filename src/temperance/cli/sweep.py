@@ -5,17 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TaskID
 from rich.table import Table
 
-from temperance.cli.given import console, default_folder, settle, temperatures
+from temperance.cli.given import console, default_folder, progress, settle, temperatures
 from temperance.errors import InputError
 from temperance.report.sweep import write_sweep_report
 from temperance.runs.results import Results, Run
@@ -72,18 +65,12 @@ class _Display:
         self._metric = METRIC_NAMES[settings.metric]
         self._best: dict[float, list[float]] = {}
         self._done = self._total = self._offset = 0
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[runs]} runs"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[best]}"),
-            console=output,
+        self._bar = progress(
+            output,
+            "{task.fields[runs]} runs",
+            "{task.fields[best]}",
             # The rate over the whole sweep: single epochs of different workers come in bursts.
             speed_estimate_period=3600,
-            disable=not output.is_terminal,
         )
         self._task: TaskID
 

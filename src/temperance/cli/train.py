@@ -4,9 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from temperance.cli.given import console, default_folder, settle, temperature
+from temperance.cli.given import console, default_folder, progress, settle, temperature
 from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
 from temperance.methods import TrainingConfig
@@ -57,16 +55,8 @@ def run_train(
 
 def _train(config: TrainingConfig, images: ImageSet, parts: Splits, folder: Path) -> Run:
     output = console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("epoch {task.completed} of {task.total}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-    )
-    with Progress(*columns, console=output, disable=not output.is_terminal) as bar:
+    count = "epoch {task.completed} of {task.total}"
+    with progress(output, count, "loss {task.fields[loss]}") as bar:
         task = bar.add_task("training", total=config.epochs, loss="")
 
         def show(epoch: int, loss: float) -> None:
