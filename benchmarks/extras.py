@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 import torch
 
-from losses import Case, inputs, ratio, times
 from temperance.functional import at_temperatures, clip, info_nce, nt_xent
+from temperance.speed import Case, inputs, ratio, times
 
 EIGHT = [0.03, 0.05, 0.08, 0.13, 0.22, 0.37, 0.61, 1.0]
 
 
 def with_gradients(loss: Callable, case: Case, **options) -> Callable[[], None]:
-    a, b, _ = inputs(case)
+    a, b, _ = inputs(case, torch.device("cpu"))
 
     def run() -> None:
         a.grad = b.grad = None
@@ -44,7 +44,7 @@ def main() -> None:
         }
         found = times(runs, options.rounds)
         print(f"| {name} | {ratio(found['with'], found['without']):.3f} |", flush=True)
-    a, b, _ = inputs(Case("info_nce", options.rows, options.width))
+    a, b, _ = inputs(Case("info_nce", options.rows, options.width), torch.device("cpu"))
 
     def one() -> None:
         with torch.no_grad():
