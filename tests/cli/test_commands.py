@@ -11,6 +11,7 @@ from PIL import Image
 import temperance
 from temperance.cli import main
 from temperance.runs.results import json_schema
+from temperance.speed import implementations, measuring, memory
 
 
 def run(*arguments: str) -> int:
@@ -41,7 +42,7 @@ def test_data_list_names_the_built_in_sets(capsys) -> None:
 def test_version_and_help(capsys) -> None:
     assert run("--version") == 0
     assert temperance.__version__ in capsys.readouterr().out
-    for command in (["sweep"], ["train"], ["explain"], ["data", "list"]):
+    for command in (["sweep"], ["train"], ["explain"], ["bench"], ["data", "list"]):
         assert run(*command, "--help") == 0
         assert "Example: temperance" in capsys.readouterr().out
 
@@ -66,6 +67,17 @@ def test_version_and_help(capsys) -> None:
         (["train", "digits"], "train needs a temperature"),
         (["train", "digits", "--temperature", "0"], "temperature 0 is not positive"),
         (["train", "digits", "--temperature", "hot"], "temperature 'hot' is not a number"),
+        (["bench", "--loss", "clap"], "loss 'clap' is unknown"),
+        (["bench", "--loss", ","], "no losses given"),
+        (["bench", "--rows", "3"], "3 rows make no loss"),
+        (["bench", "--rows", "4097"], "4097 rows are odd"),
+        (["bench", "--rows", "many"], "--rows"),
+        (["bench", "--rows", "1000000000000"], "GB are free; give fewer rows"),
+        (["bench", "--width", "0"], "width 0 is not positive"),
+        (["bench", "--queue", "0"], "queue 0 is not positive"),
+        (["bench", "--temperature", "0"], "temperature 0 is not positive"),
+        (["bench", "--rounds", "0"], "--rounds 0 is not positive"),
+        (["bench", "--device", "tpu"], "--device tpu is unknown"),
         (["swep"], "Did you mean 'sweep'"),
         (["sweep", "digits", "--tau", "1"], "--tau"),
     ],
@@ -81,6 +93,56 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
     assert printed.err.startswith("temperance: ")
     assert printed.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def _two_implementations(monkeypatch) -> None:
+    """Other libraries may be installed here or not."""
+    monkeypatch.setattr(implementations, "IMPLEMENTATIONS", implementations.IMPLEMENTATIONS[:2])
+
+
+@pytest.mark.usefixtures("_two_implementations")
+def test_bench_as_json(capsys) -> None:
+    command = ("bench", "--loss", "moco", "--rows", "64", "--queue", "96", "--width", "8")
+    assert run(*command, "--rounds", "2", "--temperature", "0.2", "--json") == 0
+    printed = capsys.readouterr()
+    assert printed.err == "moco, 64 × 96 rows, D = 8\n"
+    told = json.loads(printed.out)
+    assert (told["temperature"], told["rounds"]) == (0.2, 2)
+    ((one),) = told["cases"]
+    assert [one[x] for x in ("loss", "rows", "width", "queue")] == ["moco", 64, 8, 96]
+    assert [x["name"] for x in one["measured"]] == ["temperance", "dense"]
+    assert one["measured"][1]["times_dense"] == 1
+    for x in one["measured"]:
+        assert x["fault"] is None
+        assert x["seconds"] > 0
+        assert x["times_floor"] > 0
+        assert 0 <= x["gradient_error"] < 1e-4
+
+
+@pytest.mark.usefixtures("_two_implementations")
+def test_bench_prints_a_table_and_says_what_would_not_fit(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 5_000_000)
+    command = ("bench", "--loss", "clip,clip", "--rows", "1000", "--width", "4", "--rounds", "1")
+    assert run(*command, "--device", "cpu") == 0
+    printed = capsys.readouterr().out
+    assert printed.count("clip, 1,000 rows, D = 4") == 1
+    assert "│ temperance " in printed
+    assert "│ dense " not in printed
+    assert "dense cannot run clip: needs 16 MB, 5 MB are free." in printed
+    assert "× dense says how many times faster" in printed
+
+
+def test_bench_as_json_has_no_nan(capsys, monkeypatch) -> None:
+    def lost(name: str, module: object):
+        return lambda a, b, queue, tau: (a * b).sum() * float("nan")
+
+    peer = implementations.Implementation("peer", {"clip": lambda case: 0.0}, lost)
+    monkeypatch.setattr(implementations, "IMPLEMENTATIONS", (implementations.TEMPERANCE, peer))
+    monkeypatch.setattr(measuring, "peak_bytes", lambda *_: None)
+    assert run("bench", "--loss", "clip", "--rows", "8", "--rounds", "1", "--json") == 0
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert told["cases"][0]["measured"][1]["gradient_error"] is None
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path, capsys) -> None:

@@ -146,6 +146,28 @@ def explain(out: Out = None, json: Json = False) -> None:
     run_explain(out, as_json=json)
 
 
+@app.command(epilog="Example: temperance bench --loss nt_xent --rows 8192 --temperature 0.1")
+def bench(
+    loss: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated.", show_default="info_nce,clip,nt_xent,moco"),
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Anchors; under nt_xent both views together.")] = 4096,
+    width: Annotated[int, typer.Option(help="Numbers in a vector.")] = 128,
+    queue: Annotated[int, typer.Option(help="Keys in the queue of moco.")] = 8192,
+    temperature: Annotated[str, typer.Option(help="τ.")] = "0.07",
+    rounds: Annotated[int, typer.Option(help="How often each is timed, in turn.")] = 5,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda.", show_default="cuda where there is one")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Time the losses here, beside automatic differentiation, other libraries and bare matrix products."""
+    from temperance.cli.bench import run_bench
+
+    run_bench(loss, rows, width, queue, temperature, rounds, device, as_json=json)
+
+
 @data_app.command("list", epilog="Example: temperance data list")
 def list_data(json: Json = False) -> None:
     """List the images that need no download, and what else can be given."""
