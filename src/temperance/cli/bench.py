@@ -79,7 +79,15 @@ def _display(cases: Sequence[Case], rounds: int) -> Iterator[Callable[[Case, str
     output = console(stderr=True)
     total = [steps(case, rounds) for case in cases]
     begun: list[Case] = []
-    with progress(output, "{task.fields[loss]}", "{task.fields[what]}", transient=True) as bar:
+    bar = progress(
+        output,
+        "{task.fields[loss]}",
+        "{task.fields[what]}",
+        transient=True,
+        auto_refresh=False,  # a thread that draws would take its share of what is timed
+        speed_estimate_period=3600,  # timings are short and fresh processes long
+    )
+    with bar:
         task = bar.add_task("timing", total=sum(total), loss="", what="")
 
         def show(case: Case, what: str) -> None:
@@ -88,7 +96,7 @@ def _display(cases: Sequence[Case], rounds: int) -> Iterator[Callable[[Case, str
                 begun.append(case)
                 if not output.is_terminal:
                     output.print(case.name)
-            bar.update(task, advance=1, loss=case.loss, what=what)
+            bar.update(task, advance=1, loss=case.loss, what=what, refresh=True)
 
         yield show
 
