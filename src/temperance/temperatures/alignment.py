@@ -1,9 +1,9 @@
-"""Temperatures that look at the batch: how well views agree, among how many negatives the push is shared."""
+"""A temperature that looks at how well views agree."""
 
 from jaxtyping import Float
 from torch import Tensor
 
-from temperance.contrast import total_over_ranks
+from temperance.contrast import OVER_RANKS, total_over_ranks
 from temperance.temperatures.policy import Batch, Policy, checked
 
 
@@ -20,6 +20,7 @@ class AlignmentAware(Policy):
         reference: A₀ in [-1, 1], the agreement at which τ is τ₀.
 
     Example:
+        >>> import torch
         >>> from temperance import NTXent
         >>> loss = NTXent(temperature=AlignmentAware(0.1))
         >>> _ = loss(torch.eye(4), torch.eye(4))
@@ -41,6 +42,6 @@ class AlignmentAware(Policy):
         """τ₀, more by how well the positives of the batch agree."""
         found = batch.positives
         total, count = found.sum(), found.new_tensor(float(len(found)))
-        if batch.backend in ("ring", "gather"):
+        if batch.backend in OVER_RANKS:
             total, count = total_over_ranks(total), total_over_ranks(count)
         return self.base * (1 + self.strength * (total / count - self.reference))
