@@ -3,7 +3,18 @@
 import subprocess
 import sys
 
-HEAVY = ("lightning", "timm", "plotly", "sklearn", "kornia", "typer", "pydantic", "rich", "PIL")
+HEAVY = (
+    "lightning",
+    "timm",
+    "plotly",
+    "sklearn",
+    "kornia",
+    "typer",
+    "pydantic",
+    "rich",
+    "PIL",
+    "triton",
+)
 
 
 def test_import_is_light() -> None:

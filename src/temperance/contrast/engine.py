@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -68,16 +69,17 @@ def contrast(
             used, or None; such a part gets no gradient.
         bound: no logit is larger than this, in absolute value.
         statistics: whether to return what else the pass tells.
-        backend: ``"dense"`` (the whole matrix), ``"tiled"``, or ``"auto"``, which is that. ``"ring"`` and
-            ``"gather"``: the first part of the candidates is that of all ranks of ``torch.distributed``;
-            it travels round and no rank holds it all, or every rank holds it. Further parts, queues, are
-            each rank's own.
+        backend: ``"dense"`` (the whole matrix), ``"tiled"``, or ``"auto"``, which is that. ``"triton"``:
+            tiles in kernels for CUDA. ``"ring"`` and ``"gather"``: the first part of the candidates is that
+            of all ranks of ``torch.distributed``; it travels round and no rank holds it all, or every rank
+            holds it. Further parts, queues, are each rank's own.
 
     Returns:
         A scalar with weights, otherwise ``(n,)`` (``(2n,)`` under ``"both"``: anchors, then candidates),
         and the statistics or None.
 
     Raises:
+        InputError: if ``"triton"`` cannot run on these vectors.
         RuntimeError: on double backward, which only ``"dense"`` supports.
 
     Example:
@@ -110,7 +112,13 @@ def contrast(
         rest = _Rest(target_in_sum, bound, statistics)
         return over(anchors, pieces, target, layout, weights, rest)
     shifted = bound > tiled.UNSHIFTED[anchors.dtype]
-    call = _Call(layout, pieces.scales, target_in_sum, shifted, statistics)
+    passes: ModuleType = tiled
+    if backend == "triton":
+        from temperance.contrast import triton
+
+        triton.check(anchors, layout)
+        passes = triton
+    call = _Call(layout, pieces.scales, target_in_sum, shifted, statistics, passes)
     parts = () if layout.sums == "symmetric" else given
     loss, own, *sums = _Contrast.apply(call, anchors, target, weights, *parts)
     return loss, _statistics(own, sums, layout) if statistics else None
@@ -211,13 +219,14 @@ def _over_ring(
 
 @dataclass(frozen=True, eq=False)
 class _Call:
-    """What does not change between the passes of one call."""
+    """What does not change between the passes of one call; ``passes`` is what takes them."""
 
     layout: Layout
     scales: tuple[Tensor | None, ...]
     target_in_sum: bool
     shifted: bool
     statistics: bool
+    passes: ModuleType
 
     def head(self, log_sum: Tensor, target: Tensor) -> Tensor:
         margin = log_sum - target
@@ -286,7 +295,7 @@ def _losses(
     """Losses, logits of the positives, and sums."""
     pieces = Candidates(parts or (anchors,), call.scales)
     into = anchors.new_empty(len(anchors)) if target is None else None
-    rows, columns = tiled.log_sums(
+    rows, columns = call.passes.log_sums(
         anchors, pieces, call.layout, call.shifted, call.statistics, into
     )
     found = into if target is None else target
@@ -310,7 +319,7 @@ def _with_gradients(
     weights = weights.to(anchors.dtype)
     pieces = Candidates(parts or (anchors,), call.scales)
     columns = None
-    if layout.sums == "rows":
+    if layout.sums == "rows" and call.passes is tiled:
         rows, found, slope, grad, grads = tiled.one_pass(
             anchors,
             pieces,
@@ -329,7 +338,7 @@ def _with_gradients(
         if columns is not None:
             at = columns.log_sum, call.slope(columns.log_sum, found, weights[n:])
             total = slope + at[1]
-        grad, grads = tiled.gradients(
+        grad, grads = call.passes.gradients(
             anchors,
             pieces,
             layout,

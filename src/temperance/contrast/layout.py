@@ -12,7 +12,7 @@ from temperance.contrast.elementwise import Elementwise
 
 Sums = Literal["rows", "both", "symmetric"]
 # Where the numbers are computed, and over whose candidates; see ``contrast``.
-Backend = Literal["auto", "dense", "tiled", "ring", "gather"]
+Backend = Literal["auto", "dense", "tiled", "triton", "ring", "gather"]
 OVER_RANKS = ("ring", "gather")
 
 

@@ -302,11 +302,31 @@ def gradients(
     result = grad if shared is None else shared
     assert result is not None
     if pull is not None:
-        theirs = result if symmetric else grads[0]
-        for rows in _blocks(len(anchors), PULLED, 0, 1):
-            block = layout.block(rows)
-            _pull(candidates, block, anchors[rows], pull[rows], result[rows], theirs)
+        pull_positives(anchors, candidates, layout, pull, result, result if symmetric else grads[0])
     return result, grads
+
+
+def pull_positives(
+    anchors: Float[Tensor, "n d"],
+    candidates: Candidates,
+    layout: Layout,
+    slope: Float[Tensor, " n"],
+    grad: Float[Tensor, "n d"],
+    theirs: Float[Tensor, "m d"] | None,
+) -> None:
+    """Add to gradients the pull of all anchors and their own candidates on each other.
+
+    Args:
+        anchors: ``(n, d)``.
+        candidates: of which the first part holds the positives.
+        layout: which those are.
+        slope: ``(n,)`` how strongly each pair is pulled.
+        grad: of the anchors.
+        theirs: of the first part of the candidates, or None where that needs none.
+    """
+    height = PULLED if anchors.device.type == "cpu" else len(anchors)
+    for rows in _blocks(len(anchors), height, 0, 1):
+        _pull(candidates, layout.block(rows), anchors[rows], slope[rows], grad[rows], theirs)
 
 
 def _pull(

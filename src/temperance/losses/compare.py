@@ -142,6 +142,10 @@ def compare(
     tau, link = tempered(options.temperature, similarity, first, n, batch)
     factors = anchor_weights(options.reduction, weights, n, tau, over_ranks=over_ranks)
     if callable(similarity):
+        if options.backend == "triton":
+            raise InputError(
+                "backend 'triton' takes a named similarity; give backend='auto' for one of your own"
+            )
         if options.statistics or target is not None:
             named(similarity)
         losses = _custom(
