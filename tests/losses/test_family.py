@@ -529,6 +529,8 @@ def test_one_rank_alone_gives_the_loss_itself(backend: str) -> None:
     [
         (lambda: info_nce(A, B, similarity=torch.cdist, backend="ring"), "backend 'ring' takes"),
         (lambda: info_nce(A, B, backend="dens"), "backend 'dens' is unknown"),
+        (lambda: sup_con(A, LABELS, backend="dens"), "backend 'dens' is unknown"),
+        (lambda: sigmoid(A, B, backend="triton"), "backend 'triton' is unknown here"),
         (lambda: info_nce(A, B, classes=LABELS), "give statistics=True"),
         (lambda: info_nce(A, B, labels=LABELS, statistics=True), "there are no statistics"),
         (

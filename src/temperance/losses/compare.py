@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,7 @@ from temperance.losses.inputs import (
     Temperature,
     anchor_weights,
     arithmetic,
+    check_backend,
     logits,
     named,
     positions,
@@ -101,10 +102,7 @@ def compare(
     similarity, weights = options.similarity, options.weights
     first = next(iter(anchors.values()))
     n = sum(len(x) for x in anchors.values())
-    if options.backend not in get_args(Backend):
-        raise InputError(
-            f"backend {options.backend!r} is unknown; give one of {', '.join(get_args(Backend))}"
-        )
+    check_backend(options.backend)
     if classes is not None and not options.statistics:
         raise InputError("classes are for the statistics alone; give statistics=True, too")
     backend = options.backend

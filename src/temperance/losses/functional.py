@@ -13,12 +13,13 @@ Options they share:
 - ``reduction``: ``"mean"`` or ``"sum"`` over anchors, or ``"none"``. ``weights``: one for each anchor;
   the mean is then the weighted one, Σ w L / Σ w.
 - ``statistics``: return ``(loss, LossStatistics)``, from the same pass; not for SupCon, simple and sigmoid.
-- ``backend``: ``"auto"``, ``"tiled"``, or ``"dense"``, which holds the matrix and has second
-  derivatives; or ``"ring"`` or ``"gather"``: the batch is that of all ranks of ``torch.distributed``.
-  Under ``"ring"`` vectors and their gradients travel round and no rank holds them all (only the hard losses
-  bring them together, to find what is hard); under ``"gather"`` every rank holds all vectors, and waits for
-  the others less often. With ``reduction="mean"`` the average of the ranks' losses is then the loss of the
-  whole batch, and so are the gradients that DistributedDataParallel averages. A queue is each rank's own.
+- ``backend``: ``"auto"``, ``"tiled"``, ``"triton"`` (kernels for CUDA), or ``"dense"``, which holds the
+  matrix and has second derivatives; or ``"ring"`` or ``"gather"``: the batch is that of all ranks of
+  ``torch.distributed``. Under ``"ring"`` vectors and their gradients travel round and no rank holds them all
+  (only the hard losses bring them together, to find what is hard); under ``"gather"`` every rank holds all
+  vectors, and waits for the others less often. With ``reduction="mean"`` the average of the ranks' losses
+  is then the loss of the whole batch, and so are the gradients that DistributedDataParallel averages. A
+  queue is each rank's own.
 """
 
 from dataclasses import replace
@@ -53,6 +54,7 @@ from temperance.losses.inputs import (
     Temperature,
     anchor_weights,
     arithmetic,
+    check_backend,
     check_pair,
     check_vectors,
     check_width,
@@ -335,6 +337,7 @@ def sup_con(
         >>> sup_con(z, torch.tensor([0, 0, 1, 1]), temperature=0.5)
         tensor(0.2395)
     """
+    check_backend(backend)
     check_vectors("embeddings", embeddings)
     _check_labels("labels", labels, len(embeddings))
     n = len(embeddings)
@@ -484,6 +487,7 @@ def simple_contrastive(
         >>> simple_contrastive(torch.eye(4), torch.eye(4))
         tensor(-1.)
     """
+    check_backend(backend, kernels=False)
     check_pair("queries", queries, "keys", keys)
     candidates, positives = _candidates(queries, keys, negatives, in_batch)
     n = len(queries)
@@ -562,6 +566,7 @@ def sigmoid(
         >>> sigmoid(torch.eye(2), torch.eye(2), temperature=1.0, bias=0.0)
         tensor(1.0064)
     """
+    check_backend(backend, kernels=False)
     check_pair("image", image, "text", text)
     n = len(image)
     own = torch.arange(n, device=image.device)

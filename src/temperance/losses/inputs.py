@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -35,6 +35,13 @@ LOWEST, HIGHEST = 1e-6, 1e6
 ROUNDING = 1e-6
 Number = float | Float[Tensor, ""] | Float[Tensor, " n"]
 Temperature = Number | Policy
+
+
+def check_backend(backend: str, *, kernels: bool = True) -> None:
+    """Refuse a backend that there is not, or not for this loss."""
+    known = [name for name in get_args(Backend) if kernels or name != "triton"]
+    if backend not in known:
+        raise InputError(f"backend {backend!r} is unknown here; give one of {', '.join(known)}")
 
 
 def check_vectors(name: str, x: Tensor) -> None:
