@@ -63,7 +63,7 @@ def main() -> None:
         a = torch.randn(40, 20, dtype=dtype)
         at = torch.randn(40, dtype=dtype)
         candidates = Candidates((a[:30], a[30:].to(stored)), (None, at[30:]))
-        few = Layout("both", own=own, itself=True, anchor_class=own, candidate_class=own, floor=at)
+        few = Layout("both", own=own, itself=own, anchor_class=own, candidate_class=own, floor=at)
         triton.log_sums(a, candidates, few, True, True)
         triton.gradients(a, candidates, few, True, (at, at), (at, at), (True, False))
         layout = Layout("symmetric", own=own)
