@@ -21,8 +21,9 @@ from temperance.contrast.threads import SMALL, in_threads, workers_for
 # Tiles are large enough that starting their operations costs little beside them, and small enough that what a
 # thread has at hand stays in its caches. Those of one_pass are flat, since a block of whole rows is kept:
 FLAT = (256, 4096)
-# with so many numbers at most.
-BLOCK = 1 << 20
+# with so many numbers at most, for each so many coordinates: beside the gradients of wide vectors a larger
+# block is small, and adding to those gradients is what takes long.
+BLOCK, COORDINATES = 1 << 20, 256
 # Those of the other passes, and of a symmetric matrix:
 HEIGHT, WIDTH = 512, 1024
 SIDE = 512
@@ -99,7 +100,7 @@ def one_pass(
     if workers == 1:
         height, width = min(n, max(height, SMALL // max(1, m))), m
     elif keep:
-        height = max(32, min(height, BLOCK // max(1, m)))
+        height = max(32, min(height, BLOCK * max(1, d // COORDINATES) // max(1, m)))
     log_sum, slope, mean_logit, largest = (anchors.new_empty(n) for _ in range(4))
     grad = torch.empty_like(anchors)
     found = anchors.new_empty(n) if target is None else target
