@@ -168,6 +168,24 @@ def bench(
     run_bench(loss, rows, width, queue, temperature, rounds, device, as_json=json)
 
 
+@app.command(epilog="Example: temperance convert --scale 20")
+def convert(
+    temperature: Annotated[str | None, typer.Option(help="τ.")] = None,
+    scale: Annotated[str | None, typer.Option(help="1/τ, such as sentence-transformers'.")] = None,
+    log_scale: Annotated[
+        str | None, typer.Option(help="log(1/τ), such as CLIP's learned parameter.")
+    ] = None,
+    base_temperature: Annotated[
+        str | None, typer.Option(help="τ₀ of SupContrast: say what it multiplies the loss by.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what a temperature is called elsewhere, and what to type there."""
+    from temperance.cli.convert import run_convert
+
+    run_convert(temperature, scale, log_scale, base_temperature, as_json=json)
+
+
 @data_app.command("list", epilog="Example: temperance data list")
 def list_data(json: Json = False) -> None:
     """List the images that need no download, and what else can be given."""

@@ -32,13 +32,25 @@ def temperature(text: str) -> float:
         >>> temperature("0.2")
         0.2
     """
+    return checked_temperature(number("temperature", text))
+
+
+def number(name: str, text: str) -> float:
+    """A number as typed.
+
+    Raises:
+        InputError: if it is none.
+
+    Example:
+        >>> number("scale", "20")
+        20.0
+    """
     try:
-        value = float(text)
+        return float(text)
     except ValueError as error:
         raise InputError(
-            f"temperature {text!r} is not a number; give a positive one such as 0.1"
+            f"{name} {text!r} is not a number; give a positive one such as 0.1"
         ) from error
-    return checked_temperature(value)
 
 
 def temperatures(text: str) -> tuple[float, ...]:
