@@ -99,6 +99,28 @@ def test_lightlys_memory_bank_replaces_the_oldest_rows() -> None:
     torch.testing.assert_close(loss.memory_bank.bank, bank, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda a, b: NTXentLoss(memory_bank_size=(50, D))(a, b),
+        lambda a, b: moco_loss(a, b, torch.ones(D, 40)),
+        lambda a, b: ClipLoss()(a, b, torch.tensor(10.0)),
+        lambda a, b: SigLipLoss()(a, b, torch.tensor(10.0), torch.tensor(-10.0)),
+        lambda a, b: ranking(a, b, a),
+        lambda a, b: ranking(a, b, b, directions=ALL),
+        lambda a, b: PairNTXent()(a, LABELS),
+        lambda a, b: PairSupCon()(a, LABELS),
+        lambda a, b: SupConLoss()(torch.stack([a, b], dim=1)),
+    ],
+)
+def test_half_precision_as_under_autocast(loss) -> None:
+    value, *slopes = gradients(
+        lambda a, b: loss(a, b) + 0 * b.float().sum(), A.bfloat16(), B.bfloat16()
+    )
+    assert value.dtype == torch.float32
+    assert all(bool(torch.isfinite(slope).all()) for slope in slopes)
+
+
 @pytest.mark.parametrize("shape", [(), (1,)])
 def test_open_clip(shape: tuple[int, ...]) -> None:
     def true(a: Tensor, b: Tensor, scale: Tensor, bias: Tensor) -> Tensor:

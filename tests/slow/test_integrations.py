@@ -1,6 +1,7 @@
 """Every stand-in against the library it stands in for, where that is installed: values and gradients."""
 
 import importlib.util
+import inspect
 from functools import partial
 from pathlib import Path
 
@@ -276,3 +277,31 @@ def test_a_sentence_encoder_learns_under_its_own_trainer_as_it_does_with_the_ori
     ours = losses(sentence_transformers.MultipleNegativesRankingLoss)
     assert ours[-1] < ours[0] / 2
     assert ours == pytest.approx(losses(sentences.Original), rel=1e-2)
+
+
+STAND_INS = [
+    (lightly, "lightly.loss", "NTXentLoss"),
+    (open_clip, "open_clip.loss", "ClipLoss"),
+    (open_clip, "open_clip.loss", "SigLipLoss"),
+    (pytorch_metric_learning, "pytorch_metric_learning.losses", "NTXentLoss"),
+    (pytorch_metric_learning, "pytorch_metric_learning.losses", "SupConLoss"),
+    (
+        sentence_transformers,
+        "sentence_transformers.sentence_transformer.losses",
+        "MultipleNegativesRankingLoss",
+    ),
+]
+
+
+@pytest.mark.parametrize(("room", "module", "name"), STAND_INS)
+def test_arguments_have_the_names_order_and_values_of_the_original(room, module, name) -> None:
+    ours, theirs = getattr(room, name), getattr(pytest.importorskip(module), name)
+    for method in ("__init__", "forward"):
+        found, true = (
+            inspect.signature(getattr(kind, method)).parameters for kind in (ours, theirs)
+        )
+        named = [p for p in true.values() if p.kind is not p.VAR_KEYWORD]
+        assert [*found][: len(named)] == [p.name for p in named]
+        for p in named if method == "__init__" else ():
+            if p.name != "similarity_fct":  # there a function of theirs, which None stands for
+                assert found[p.name].default == p.default

@@ -61,7 +61,7 @@ class NTXentLoss(nn.Module):
             )
             return cast(Tensor, loss)
         bank = self.memory_bank.bank
-        views = out0.to(bank.dtype), out1.to(bank.dtype)
+        views = out0.to(bank.dtype), out1.to(bank.dtype)  # under autocast they may be half
         loss = info_nce(*views, bank, temperature=self.temperature)
         if out0.requires_grad:
             self.memory_bank.add(_of_all_ranks(out1) if together else out1)

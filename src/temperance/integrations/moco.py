@@ -36,4 +36,5 @@ def moco_loss(
         >>> moco_loss(torch.eye(4)[:1], torch.eye(4)[:1], torch.eye(4)[1:3].T, T=0.5)
         tensor(0.2395)
     """
-    return cast(Tensor, info_nce(q, k, queue.detach().T, temperature=T, similarity="dot"))
+    pairs = q.to(queue.dtype), k.to(queue.dtype)  # under autocast they may be half
+    return cast(Tensor, info_nce(*pairs, queue.detach().T, temperature=T, similarity="dot"))
