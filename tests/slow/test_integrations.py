@@ -195,13 +195,15 @@ def pairs_of_losses(library: str, rank: int, world: int) -> list:
             banks.append(lambda a, b, bank=bank: bank(a, b) + bank(b, a))
         return [plain, banks]
     if library == "open_clip":
-        from open_clip.loss import ClipLoss
+        from open_clip.loss import ClipLoss, SigLipLoss
 
         both = (open_clip.ClipLoss, ClipLoss)
         found = []
         for local in (True, False):
             losses = [kind(local, True, rank=rank, world_size=world) for kind in both]
             found.append([partial(loss, logit_scale=10.0) for loss in losses])
+        sigmoid = [kind(rank=rank, world_size=world) for kind in (open_clip.SigLipLoss, SigLipLoss)]
+        found.append([partial(loss, logit_scale=10.0, logit_bias=-10.0) for loss in sigmoid])
         return found
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 

@@ -116,11 +116,11 @@ class SigLipLoss(nn.Module):
     Args:
         cache_labels: without effect: there are no labels.
         rank: of this process.
-        world_size: must be 1.
-        dist_impl: without effect on one rank.
+        world_size: how many share the batch; texts and their gradients then travel round.
+        dist_impl: without effect: there is one way round.
 
     Raises:
-        InputError: on several ranks; and as ``temperance.functional.sigmoid``.
+        InputError: as ``temperance.functional.sigmoid``.
 
     Example:
         >>> import torch
@@ -136,10 +136,6 @@ class SigLipLoss(nn.Module):
         dist_impl: str | None = None,
     ) -> None:
         super().__init__()
-        if world_size > 1:
-            raise InputError(
-                f"SigLipLoss on {world_size} ranks is not supported; keep open_clip's own there"
-            )
         self.cache_labels = cache_labels
         self.rank = rank
         self.world_size = world_size
@@ -168,6 +164,7 @@ class SigLipLoss(nn.Module):
             temperature=temperature_from_scale(_scalar(logit_scale)),
             bias=0.0 if logit_bias is None else _scalar(logit_bias),
             similarity="dot",
+            backend="ring" if self.world_size > 1 else "auto",
         )
         return {"contrastive_loss": loss} if output_dict else loss
 

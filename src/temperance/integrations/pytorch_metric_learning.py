@@ -199,7 +199,8 @@ def _pairs(
     positives, has_negatives = members - int(itself), members < len(theirs)
     if not bool((positives > 0).any() and has_negatives.any()):
         return None
-    layout = Layout(itself=itself, anchor_class=mine, candidate_class=theirs, same_class=True)
+    own = torch.arange(len(mine), device=mine.device) if itself else None
+    layout = Layout(itself=own, anchor_class=mine, candidate_class=theirs, same_class=True)
     return _Pairs(space, layout, len(names), positives, has_negatives)
 
 

@@ -134,7 +134,7 @@ class MultipleNegativesRankingLoss(nn.Module):
         others = Layout(anchor_class=each, candidate_class=each.repeat(len(documents) // n))
         sides = {
             "query_to_doc": (queries, documents, Layout()),
-            "query_to_query": (queries, queries, Layout(itself=True)),
+            "query_to_query": (queries, queries, Layout(itself=each)),
             "doc_to_query": (documents[:n], queries, Layout()),
             "doc_to_doc": (documents[:n], documents, others),
         }
