@@ -44,6 +44,15 @@ class Layout:
     floor: Float[Tensor, " n"] | None = None
     link: Elementwise | None = None
 
+    def __post_init__(self) -> None:
+        """A symmetric matrix has a diagonal, and it must be left out.
+
+        Raises:
+            ValueError: where nobody said so.
+        """
+        if self.sums == "symmetric" and self.itself is None:
+            raise ValueError("a symmetric layout needs itself, the number of each anchor")
+
     def block(self, rows: slice) -> "Block":
         """What is to be left out of some rows."""
         return Block(self, rows, _Marks.of(self.own, rows), _Marks.of(self.itself, rows))

@@ -132,7 +132,7 @@ class SupConLoss(nn.Module):
         assert layout.candidate_class is not None
         a, c = space.anchors, space.positions(0)
         sums = c.new_zeros(pairs.classes, c.shape[1]).index_add(0, layout.candidate_class, c)
-        theirs = sums[layout.anchor_class] - (c if layout.itself else 0)
+        theirs = sums[layout.anchor_class] - (0 if layout.itself is None else c)
         mean = theirs / pairs.positives.clamp_min(1)[:, None]
         has = (pairs.positives > 0).to(a.dtype)
         loss, _ = space.contrast(

@@ -91,7 +91,7 @@ class SupConLoss(nn.Module):
         total = n if self.contrast_mode == "one" else n * views
         loss, _ = space.contrast(
             (z * mean).sum(dim=2).flatten(),
-            Layout("symmetric"),
+            Layout("symmetric", itself=torch.arange(n * views, device=z.device)),
             weights=anchors.flatten().to(z.dtype) / total,
             target_in_sum=False,
         )
