@@ -47,7 +47,7 @@ def parts_of_ranks(x: Shaped[Tensor, "n ..."]) -> list[Shaped[Tensor, "_ ..."]]:
     return [part[:length] for part, length in zip(received, lengths, strict=True)]
 
 
-def gathered(x: Float[Tensor, "n ..."]) -> tuple[Float[Tensor, "m ..."], int]:
+def gathered(x: Shaped[Tensor, "n ..."]) -> tuple[Shaped[Tensor, "m ..."], int]:
     """The rows of all ranks below one another, and how many stand before this rank's own.
 
     The gradient of a row is the sum of what all ranks' losses leave in it: none forgets the others.
