@@ -51,14 +51,30 @@ def version(
         raise typer.Exit
 
 
+RULES = (
+    "Rules for the temperature: learnable[:0.07], learned as in CLIP · cosine[:0.1,1], a cosine from high to "
+    "low and back · linear:0.5,0.1 · warm-up:0.5,0.1[,0.1] · steps:0.5,0.2,0.1 · aligned[:0.1], rising as "
+    "views agree · pairwise[:0.07,0.2], by similarity · effective[:0.3], the push shared among that part of "
+    "the negatives · effective-each[:0.3], for each anchor · per-anchor[:0.1], one for each instance · free, "
+    "none · sigmoid[:0.1], SigLIP's loss."
+)
+
+
 @app.command(
-    epilog="Example: temperance sweep glyphs --temperatures 0.05,0.1,0.2,0.5 --seeds 3",
+    epilog="Example: temperance sweep glyphs --temperatures 0.05,0.1,0.2,0.5 --seeds 3\n\n" + RULES,
 )
 def sweep(
     data: Data = None,
     temperatures: Annotated[
         str | None,
         typer.Option(help="Comma-separated.", show_default="8 from 0.03 to 1"),
+    ] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--temperature",
+            help="A rule to compare with the best of them; may be repeated. See below.",
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs a temperature.", show_default="3")] = None,
     epochs: Epochs = None,
@@ -89,6 +105,7 @@ def sweep(
         given={
             "data": data,
             "temperatures": temperatures,
+            "rules": tuple(rule) if rule else None,
             "seeds": seeds,
             "epochs": epochs,
             "metric": metric,
@@ -102,11 +119,14 @@ def sweep(
     )
 
 
-@app.command(epilog="Example: temperance train glyphs --temperature 0.2")
+@app.command(epilog="Example: temperance train glyphs --temperature 0.2\n\n" + RULES)
 def train(
     data: Data = None,
     temperature: Annotated[
-        str | None, typer.Option(help="τ, such as one that `temperance sweep` recommends.")
+        str | None,
+        typer.Option(
+            help="τ, such as one that `temperance sweep` recommends, or a rule; see below."
+        ),
     ] = None,
     epochs: Epochs = None,
     seed: Annotated[

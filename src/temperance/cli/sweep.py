@@ -16,6 +16,7 @@ from temperance.search import (
     METRIC_NAMES,
     SweepConfig,
     against_pixels,
+    beside_fixed,
     estimate,
     pixels_in_words,
     sweep,
@@ -41,7 +42,7 @@ def run_sweep(
     if dry_run:
         cost = estimate(settings, images, parts, count)
         print(
-            f"{cost.runs} runs ({len(settings.temperatures)} temperatures × {settings.seeds} seeds, "
+            f"{cost.runs} runs ({_counted(settings)} × {settings.seeds} seeds, "
             f"{settings.epochs} epochs each), about {_duration(cost.seconds)} on {count} workers, "
             f"about {cost.bytes / 1e6:.0f} MB in {folder}"
         )
@@ -63,7 +64,7 @@ class _Display:
         self._console = output
         self._settings = settings
         self._metric = METRIC_NAMES[settings.metric]
-        self._best: dict[float, list[float]] = {}
+        self._best: dict[str, list[float]] = {}
         self._done = self._total = self._offset = 0
         self._bar = progress(
             output,
@@ -84,7 +85,7 @@ class _Display:
     def begin(self, runs: int, finished: list[Run], epochs_each: int) -> None:
         s = self._settings
         self._console.print(
-            f"{runs} runs: {len(s.temperatures)} temperatures × {s.seeds} seeds, {epochs_each} epochs each"
+            f"{runs} runs: {_counted(s)} × {s.seeds} seeds, {epochs_each} epochs each"
             + (f"; {len(finished)} finished earlier" if finished else ""),
             highlight=False,
         )
@@ -103,7 +104,7 @@ class _Display:
         if not self._console.is_terminal:
             figure = _figure(run, self._metric)
             self._console.print(
-                f"{self._done}/{self._total} τ = {run.temperature:g}, seed {run.seed}: "
+                f"{self._done}/{self._total} {_name(run)}, seed {run.seed}: "
                 f"{figure} in {run.seconds:.0f} s",
                 highlight=False,
             )
@@ -117,11 +118,20 @@ class _Display:
         figure = run.value(self._metric)
         best = ""
         if figure is not None:
-            self._best.setdefault(run.temperature, []).append(figure)
+            self._best.setdefault(_name(run), []).append(figure)
             means = {t: sum(x) / len(x) for t, x in self._best.items()}
             top = max(means, key=lambda t: means[t])
-            best = f"best so far {means[top]:.1%} at τ = {top:g}"
+            best = f"best so far {means[top]:.1%} at {top}"
         self._bar.update(self._task, runs=f"{self._done}/{self._total}", best=best)
+
+
+def _counted(settings: SweepConfig) -> str:
+    rules = f" and {len(settings.rules)} rules" if settings.rules else ""
+    return f"{len(settings.temperatures)} temperatures{rules}"
+
+
+def _name(run: Run) -> str:
+    return run.rule or f"τ = {run.temperature:g}"
 
 
 def _figure(run: Run, metric: str) -> str:
@@ -152,6 +162,8 @@ def _print(output: Console, results: Results, folder: Path) -> None:
         other = chosen.by_metric.get(metric)
         if other is not None and metric != chosen.metric:
             output.print(f"For {name} ({metric}): τ = {other.temperature:g}, {other.shape}.")
+    if results.rules and results.data.classes:
+        output.print(_rules_table(results))
     output.print(f"\nTrain with it:  {chosen.command}", soft_wrap=True)
     output.print(f"Look at it:     {folder / 'report.html'}", soft_wrap=True)
 
@@ -178,14 +190,32 @@ def _table(results: Results) -> Table:
     )
     for name in ("τ", *columns):
         table.add_column(name, justify="right")
-    for temperature, runs in results.by_temperature().items():
+    named = {f"{t:g}": runs for t, runs in results.by_temperature().items()} | results.by_rule()
+    for name, runs in named.items():
         means = [_mean([run.value(metric) for run in runs]) for metric in columns.values()]
         cells = [_cell(mean, metric) for mean, metric in zip(means, columns.values(), strict=True)]
-        table.add_row(f"{temperature:g}", *cells)
+        table.add_row(name, *cells)
     if labelled:
         raw = results.baselines.raw_pixels.validation
         table.add_section()
         table.add_row("raw pixels", *[_cell(raw.accuracy(m), m) for m in ACCURACIES.values()])
+    return table
+
+
+def _rules_table(results: Results) -> Table:
+    """Each rule against the best fixed temperature, use by use."""
+    rows = beside_fixed(results)
+    uses = {metric: use for use, metric in METRIC_NAMES.items()}
+    fixed = {row.metric: row.fixed for row in rows}
+    table = Table(
+        title="test: points above the fixed τ that validation chose, ± standard error; seeds paired",
+        title_justify="left",
+    )
+    for name in ("rule", *(f"{uses[m]} (τ = {t:g})" for m, t in fixed.items())):
+        table.add_column(name, justify="right")
+    for rule in results.by_rule():
+        mine = [row for row in rows if row.rule == rule]
+        table.add_row(rule, *(f"{row.in_points} {row.verdict}" for row in mine))
     return table
 
 

@@ -4,10 +4,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from temperance.cli.given import console, default_folder, progress, settle, temperature
+from temperance.cli.given import console, default_folder, progress, settle
 from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
 from temperance.methods import TrainingConfig
+from temperance.methods.config import rule_or_number
 from temperance.runs import make_folder, write_atomic
 from temperance.runs.config import claim_folder
 from temperance.runs.results import Results, Run, check_results, write_results
@@ -23,7 +24,7 @@ def run_train(
 ) -> None:
     """Parse, train, print."""
     if given["temperature"] is not None:
-        given["temperature"] = temperature(given["temperature"])
+        given["temperature"] = rule_or_number(given["temperature"])
     elif config is None:
         raise InputError(
             "train needs a temperature; give one with --temperature 0.2, or find one: temperance sweep"

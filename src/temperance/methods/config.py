@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from temperance.errors import InputError
 from temperance.losses.inputs import fault_of
+from temperance.temperatures import Learnable, policy
 
 
 def checked_temperature(value: float) -> float:
@@ -26,7 +27,40 @@ def checked_temperature(value: float) -> float:
     return value
 
 
+def rule_or_number(value: float | str) -> float | str:
+    """A temperature as a number, or the words of a rule.
+
+    Raises:
+        InputError: if it is neither.
+
+    Example:
+        >>> rule_or_number("0.2")
+        0.2
+        >>> rule_or_number("cosine:0.1,1")
+        'cosine:0.1,1'
+    """
+    try:
+        number = float(value)
+    except ValueError:
+        words = str(value).strip()
+    else:
+        return checked_temperature(number)
+    if words.partition(":")[0] == SIGMOID:
+        sigmoid_initial(words)
+    else:
+        policy(words, instances=2)
+    return words
+
+
+def sigmoid_initial(words: str) -> float:
+    """The τ at which the sigmoid loss begins: SigLIP's 0.1 unless typed after a colon."""
+    rest = words.partition(":")[2]
+    return Learnable(float(rest) if rest else 0.1).last
+
+
+SIGMOID = "sigmoid"
 Temperature = Annotated[float, AfterValidator(checked_temperature)]
+Rule = Annotated[float | str, AfterValidator(rule_or_number)]
 
 
 class TrainingConfig(BaseModel):
@@ -36,7 +70,8 @@ class TrainingConfig(BaseModel):
     factor 1/τ, and plain SGD at one learning rate would confound the temperature with the step size.
 
     Attributes:
-        temperature: τ > 0.
+        temperature: τ > 0, or the words of a rule; see ``temperance.temperatures.policy``. ``sigmoid`` is
+            SigLIP's loss, with a temperature and a bias that are learned.
         epochs: passes over the training split.
         seed: of the initial weights, the order of images and their views.
         batch_size: instances a step; the whole split, if that is smaller.
@@ -47,7 +82,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    temperature: Temperature
+    temperature: Rule
     epochs: int = Field(ge=1)
     seed: int = Field(default=0, ge=0)
     batch_size: int = Field(default=256, ge=2)

@@ -33,10 +33,12 @@ class Training:
     Attributes:
         encoder: in evaluation mode, on the CPU.
         losses: mean loss of each epoch, in nats; not comparable between temperatures.
+        temperature: τ of the last batch, its mean where each anchor has one.
     """
 
     encoder: Encoder
     losses: list[float]
+    temperature: float
 
 
 def train(
@@ -70,7 +72,7 @@ def train(
         raise InputError(f"{len(images)} training image; instance discrimination needs at least 2")
     encoder = untrained(images, config.seed)
     batches = _EpochBatches(len(images), config.batch_size, config.seed)
-    module = SimCLR(encoder, config, steps=config.epochs * len(batches))
+    module = SimCLR(encoder, config, steps=config.epochs * len(batches), instances=len(images))
     record = _Record(on_epoch)
     callbacks: list[Callback] = [record]
     last = None
@@ -93,7 +95,7 @@ def train(
         resume = _readable(last) if last is not None and last.exists() else None
         with _interruptible(trainer):
             trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
-    return Training(encoder.cpu().eval(), record.losses)
+    return Training(encoder.cpu().eval(), record.losses, record.temperature)
 
 
 def untrained(images: UInt8[np.ndarray, "n c h w"], seed: int) -> Encoder:
@@ -118,14 +120,14 @@ def untrained(images: UInt8[np.ndarray, "n c h w"], seed: int) -> Encoder:
         return Encoder(spec).eval()
 
 
-class _Batches(Dataset[Tensor]):
-    """Batches by their row numbers: one indexing for each, no collating."""
+class _Batches(Dataset[tuple[Tensor, Tensor]]):
+    """Batches by their row numbers, and those: one indexing for each, no collating."""
 
     def __init__(self, images: UInt8[Tensor, "n c h w"]) -> None:
         self.images = images
 
-    def __getitem__(self, rows: Int64[Tensor, " b"]) -> Tensor:
-        return self.images[rows]
+    def __getitem__(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor, Tensor]:
+        return self.images[rows], rows
 
 
 class _EpochBatches(Sampler[Tensor]):
@@ -156,6 +158,7 @@ class _Record(Callback):
     def __init__(self, on_epoch: Callable[[int, float], None]) -> None:
         self.on_epoch = on_epoch
         self.losses: list[float] = []
+        self.temperature = float("nan")
         self._steps: list[Tensor] = []
 
     def on_train_batch_end(
@@ -166,6 +169,8 @@ class _Record(Callback):
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         self.losses.append(float(torch.stack(self._steps).mean()))
         self._steps.clear()
+        assert isinstance(module, SimCLR)
+        self.temperature = module.temperature.last
         if not np.isfinite(self.losses[-1]):
             raise InputError(
                 f"training came to a loss of {self.losses[-1]} in epoch {len(self.losses)}; "
@@ -174,10 +179,11 @@ class _Record(Callback):
         self.on_epoch(len(self.losses), self.losses[-1])
 
     def state_dict(self) -> dict[str, Any]:
-        return {"losses": list(self.losses)}
+        return {"losses": list(self.losses), "temperature": self.temperature}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.losses = list(state_dict["losses"])
+        self.temperature = state_dict["temperature"]
 
 
 class _Checkpoint(Callback):

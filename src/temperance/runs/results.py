@@ -46,9 +46,13 @@ class Spaces(_Record):
 
 
 class Run(_Record):
-    """One extractor: one temperature and one seed."""
+    """One extractor: one temperature and one seed.
+
+    Under a rule the temperature is that of the last batch, and ``rule`` says its words.
+    """
 
     temperature: float = Field(gt=0)
+    rule: str | None = None
     seed: int = Field(ge=0)
     epochs: int = Field(ge=1)
     seconds: float = Field(ge=0)
@@ -134,7 +138,15 @@ class Results(_Record):
     data: Images
     baselines: Baselines
     runs: list[Run]
+    rules: list[Run] = Field(default_factory=list)
     recommendation: Recommendation | None
+
+    def by_rule(self) -> dict[str, list[Run]]:
+        """The runs of each rule for the temperature, as given; seeds in order."""
+        groups: dict[str, list[Run]] = {}
+        for run in self.rules:
+            groups.setdefault(run.rule or "", []).append(run)
+        return groups
 
     def by_temperature(self) -> dict[float, list[Run]]:
         """The runs at each temperature, rising; seeds in order."""

@@ -12,6 +12,7 @@ from temperance.search.cost import Cost, estimate
 from temperance.search.member import member_arrays
 from temperance.search.pixels import AgainstPixels, against_pixels, pixels_in_words
 from temperance.search.recommend import choose
+from temperance.search.rules import BesideFixed, beside_fixed
 from temperance.search.sweep import Progress, sweep, train_command
 
 __all__ = [
@@ -19,11 +20,13 @@ __all__ = [
     "LABEL_FREE",
     "METRIC_NAMES",
     "AgainstPixels",
+    "BesideFixed",
     "Cost",
     "Progress",
     "SweepConfig",
     "TrainConfig",
     "against_pixels",
+    "beside_fixed",
     "choose",
     "default_epochs",
     "estimate",

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from temperance.errors import InputError
-from temperance.methods.config import Temperature, TrainingConfig
+from temperance.methods.config import Rule, Temperature, TrainingConfig
 
 DEFAULT_TEMPERATURES = tuple(float(t) for t in np.geomspace(0.03, 1.0, 8).round(3))
 # Optimiser steps of a default run: on the built-in data enough for the features to beat raw pixels.
@@ -50,6 +50,7 @@ class SweepConfig(BaseModel):
         fingerprint: of the images, so that a folder that has changed is not mixed with the old one.
         image_size: to which a folder's images are scaled; None for the default.
         temperatures: rising, each once.
+        rules: words of rules that are compared with the best of them; see ``temperance.temperatures``.
         seeds: how many runs at each temperature, with seeds 0, 1, ...
         epochs: passes over the training split in each run.
         batch_size: instances a step.
@@ -62,6 +63,7 @@ class SweepConfig(BaseModel):
     fingerprint: str
     image_size: int | None = Field(default=None, ge=8)
     temperatures: tuple[Temperature, ...] = DEFAULT_TEMPERATURES
+    rules: tuple[Rule, ...] = ()
     seeds: int = Field(default=3, ge=1)
     epochs: int = Field(ge=1)
     batch_size: int = Field(default=256, ge=2)
@@ -74,6 +76,16 @@ class SweepConfig(BaseModel):
             raise InputError("no temperatures given; give some, such as 0.05,0.1,0.2,0.5")
         return tuple(sorted(set(values)))
 
+    @field_validator("rules")
+    @classmethod
+    def _rules(cls, values: tuple[float | str, ...]) -> tuple[float | str, ...]:
+        for value in values:
+            if not isinstance(value, str):
+                raise InputError(
+                    f"{value:g} is a temperature, no rule; give it with --temperatures"
+                )
+        return tuple(dict.fromkeys(values))
+
     def trainings(self) -> list[TrainingConfig]:
         """One training a temperature and seed, the seeds of each temperature spread over the sweep."""
         return [
@@ -81,7 +93,7 @@ class SweepConfig(BaseModel):
                 temperature=temperature, seed=seed, epochs=self.epochs, batch_size=self.batch_size
             )
             for seed in range(self.seeds)
-            for temperature in self.temperatures
+            for temperature in (*self.temperatures, *self.rules)
         ]
 
 

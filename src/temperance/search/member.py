@@ -1,5 +1,6 @@
 """One member of a sweep: an extractor trained at one temperature with one seed, measured and kept."""
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,8 +30,10 @@ Arrays = dict[str, np.ndarray]
 
 
 def member_name(config: TrainingConfig) -> str:
-    """The folder of a member, such as ``t0.2-s0``."""
-    return f"t{config.temperature:.12g}-s{config.seed}"
+    """The folder of a member, such as ``t0.2-s0``, or ``cosine-0.1-1-s0`` under a rule."""
+    rule = config.temperature
+    name = f"t{rule:.12g}" if isinstance(rule, float) else re.sub(r"[:,\s]+", "-", rule)
+    return f"{name}-s{config.seed}"
 
 
 def finished_member(folder: Path) -> Run | None:
@@ -84,7 +87,7 @@ def run_member(
         accelerator: see ``temperance.methods.train``.
         on_epoch: see ``temperance.methods.train``.
     """
-    begun = time.perf_counter()
+    begun, rule = time.perf_counter(), config.temperature
     make_folder(folder)
     training = train(
         images.images[parts.train],
@@ -93,10 +96,11 @@ def run_member(
         accelerator=accelerator,
         on_epoch=on_epoch,
     )
-    geometry, arrays = _held_out_geometry(images, parts, training.encoder, config.temperature)
+    geometry, arrays = _held_out_geometry(images, parts, training.encoder, training.temperature)
     right = _right(images, parts, _spaces(images, training.encoder))
     run = Run(
-        temperature=config.temperature,
+        temperature=training.temperature if isinstance(rule, str) else rule,
+        rule=rule if isinstance(rule, str) else None,
         seed=config.seed,
         epochs=config.epochs,
         seconds=round(time.perf_counter() - begun, 3),

@@ -98,7 +98,13 @@ def sweep(
                 baselines = first.result()
                 write_json(folder / BASELINES, baselines.model_dump())
     assert baselines is not None
-    ordered = [runs[t] for t in sorted(trainings, key=lambda t: (t.temperature, t.seed))]
+    ordered = sorted(
+        (run for run in runs.values() if run.rule is None),
+        key=lambda run: (run.temperature, run.seed),
+    )
+    # Trainings go seed by seed; rules are shown one after another.
+    rules = [run for rule in config.rules for t, run in runs.items() if t.temperature == rule]
+    rules.sort(key=lambda run: (config.rules.index(run.rule or ""), run.seed))
     results = Results(
         command="sweep",
         config=config.model_dump(mode="json"),
@@ -106,9 +112,10 @@ def sweep(
         data=about(images, parts),
         baselines=baselines,
         runs=ordered,
+        rules=rules,
         recommendation=_recommend(config, images, ordered, folder / MEMBERS),
     )
-    write_atomic(folder / "metrics.csv", metrics_table(ordered))
+    write_atomic(folder / "metrics.csv", metrics_table([*ordered, *rules]))
     write_results(folder, results)
     return results
 
@@ -148,7 +155,7 @@ def metrics_table(runs: list[Run]) -> str:
     writer.writerow(["temperature", "seed", "epoch", "loss"])
     for run in runs:
         for epoch, loss in enumerate(run.losses, start=1):
-            writer.writerow([run.temperature, run.seed, epoch, loss])
+            writer.writerow([run.rule or run.temperature, run.seed, epoch, loss])
     return out.getvalue()
 
 

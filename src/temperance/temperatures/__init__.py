@@ -6,8 +6,10 @@ from temperance.temperatures.given import Cosine, Fixed, Learnable, Linear, Sche
 from temperance.temperatures.per_anchor import PerAnchor
 from temperance.temperatures.policy import Batch, Policy
 from temperance.temperatures.similarity import Pairwise, TemperatureFree
+from temperance.temperatures.words import KINDS, policy
 
 __all__ = [
+    "KINDS",
     "AlignmentAware",
     "Batch",
     "Cosine",
@@ -22,4 +24,5 @@ __all__ = [
     "Steps",
     "TemperatureFree",
     "WarmUp",
+    "policy",
 ]

@@ -31,6 +31,7 @@ class Fixed(Policy):
     def __init__(self, value: float) -> None:
         super().__init__()
         self.value = checked("temperature", value, LOWEST, HIGHEST, "a number such as 0.1")
+        self.last = self.value
 
     def temperature(self, batch: Batch) -> Float[Tensor, ""]:
         """The number."""
@@ -67,6 +68,7 @@ class Learnable(Policy):
         self.lowest, self.highest = checked_range(lowest, highest)
         initial = checked("temperature", initial, lowest, highest, "one within the bounds")
         self.log_scale = nn.Parameter(torch.tensor(-math.log(initial)))
+        self.last = initial
 
     def temperature(self, batch: Batch) -> Float[Tensor, ""]:
         """The parameter as a temperature, brought back into its bounds."""

@@ -69,8 +69,8 @@ class Policy(nn.Module):
         looks_at_batch: whether it needs the vectors of the batch, and not their type alone.
         link: what makes a similarity a logit, where the temperature is a function of the similarity; None
             for similarities divided by the temperature.
-        last: the temperature of the last batch, its mean where it has many; nan before the first, and where
-            there is no single one.
+        last: the temperature of the last batch, its mean where it has many; nan before the first where that
+            is not known.
     """
 
     name = "policy"

@@ -25,8 +25,12 @@ class _Linked(Policy):
         return self.temperature(batch)
 
     def log_line(self) -> str:
-        """Its name: there is no one temperature to tell."""
-        return f"{self.name}: τ is a function of the similarity"
+        """What stands for the temperature at right angles, where most negatives lie."""
+        return f"{self.name}: τ = {self.last:.4g} at right angles"
+
+    def _tell(self, link: Elementwise) -> None:
+        self.link = link
+        self.last = 1 / float(link.slope(torch.zeros((), dtype=torch.float64)))
 
 
 class Pairwise(_Linked):
@@ -76,8 +80,8 @@ class Pairwise(_Linked):
                 f"with temperatures from {low:g} to {high:g} a pair that comes nearer gets a lower "
                 f"logit; give a highest temperature below {_highest(low):.2g}"
             )
-        self.link = Elementwise(
-            lambda s: s / tau(s), true_slope if through else lambda s: 1 / tau(s)
+        self._tell(
+            Elementwise(lambda s: s / tau(s), true_slope if through else lambda s: 1 / tau(s))
         )
 
 
@@ -108,8 +112,8 @@ class TemperatureFree(_Linked):
         def kept(s: Tensor) -> Tensor:
             return s.clamp(-1 + EDGE, 1 - EDGE)
 
-        self.link = Elementwise(
-            lambda s: 2 * torch.atanh(kept(s)), lambda s: 2 / (1 - kept(s).square())
+        self._tell(
+            Elementwise(lambda s: 2 * torch.atanh(kept(s)), lambda s: 2 / (1 - kept(s).square()))
         )
 
 
