@@ -272,9 +272,9 @@ def _rules(results: Results) -> str:
     body = []
     for rule, runs in results.by_rule().items():
         cells = [f"<td>{_plain(float(np.mean([run.temperature for run in runs])))}</td>"]
-        for row in rows:
-            if row.rule == rule:
-                cells.append(f'<td class="{row.verdict}">{row.in_points}</td>')
+        cells += [
+            f'<td class="{row.verdict}">{row.in_points}</td>' for row in rows if row.rule == rule
+        ]
         body.append(f'<tr><th scope="row">{text(rule)}</th>{"".join(cells)}</tr>')
     return (
         "<section><h2>Rules beside the best fixed temperature</h2>"
