@@ -12,6 +12,7 @@ from temperance.losses.modules import (
     SimpleContrastive,
     SupCon,
 )
+from temperance.losses.rescaled import Rescaled
 from temperance.losses.statistics import LossStatistics
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "InfoNCE",
     "LossStatistics",
     "NTXent",
+    "Rescaled",
     "SigmoidLoss",
     "SimpleContrastive",
     "SupCon",
