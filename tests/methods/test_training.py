@@ -28,7 +28,15 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same_weights() -> None:
     assert not first.encoder.training
 
 
-def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+RULES = ["cosine:0.1,0.5", "learnable", "effective:0.3", "per-anchor"]
+
+
+@pytest.mark.parametrize("temperature", [0.2, *RULES])
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
+    temperature: float | str, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"temperature": temperature})
+
     class Stop(Exception):
         pass
 
@@ -37,16 +45,28 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path) -> No
             raise Stop
 
     with pytest.raises(Stop):
-        train(IMAGES, CONFIG, checkpoints=tmp_path, on_epoch=stop)
+        train(IMAGES, config, checkpoints=tmp_path, on_epoch=stop)
     assert (tmp_path / "last.ckpt").exists()
     seen: list[int] = []
     resumed = train(
-        IMAGES, CONFIG, checkpoints=tmp_path, on_epoch=lambda epoch, loss: seen.append(epoch)
+        IMAGES, config, checkpoints=tmp_path, on_epoch=lambda epoch, loss: seen.append(epoch)
     )
-    whole = train(IMAGES, CONFIG)
+    whole = train(IMAGES, config)
     assert seen[0] > 1
     assert resumed.losses == whole.losses
     assert torch.equal(weights(resumed.encoder), weights(whole.encoder))
+    assert resumed.temperature == whole.temperature
+
+
+@pytest.mark.parametrize("temperature", ["cosine:0.1,0.5", "sigmoid", "aligned", "effective:0.3"])
+def test_a_rule_moves_the_temperature(temperature: str) -> None:
+    training = train(IMAGES, CONFIG.model_copy(update={"temperature": temperature}))
+    assert 0.001 < training.temperature < 2
+    begun = {"cosine:0.1,0.5": 0.5, "sigmoid": 0.1, "aligned": 0.1, "effective:0.3": 0.3}
+    if temperature == "cosine:0.1,0.5":  # it comes back at the end
+        assert training.temperature == pytest.approx(begun[temperature], rel=1e-4)
+    else:
+        assert training.temperature != pytest.approx(begun[temperature], rel=1e-3)
 
 
 def test_checkpoints_hold_plain_values_only(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import torch.multiprocessing as mp
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from temperance import InfoNCE
+from temperance.contrast import parts_of_ranks
 from temperance.functional import (
     clip,
     decoupled,
@@ -20,6 +22,12 @@ from temperance.functional import (
     sigmoid,
     simple_contrastive,
     sup_con,
+)
+from temperance.temperatures import (
+    AlignmentAware,
+    EffectiveNegatives,
+    PerAnchor,
+    TemperatureFree,
 )
 
 pytestmark = pytest.mark.slow
@@ -61,7 +69,37 @@ def simple(a: Tensor, b: Tensor, labels: Tensor, temperature: Tensor, **options)
     )
 
 
+def aligned(a: Tensor, b: Tensor, labels: Tensor, temperature: Tensor, **options) -> Tensor:
+    return nt_xent(a, b, temperature=AlignmentAware(0.1), **options)
+
+
+def effective(a: Tensor, b: Tensor, labels: Tensor, temperature: Tensor, **options) -> Tensor:
+    return info_nce(a, b, temperature=EffectiveNegatives(0.3), **options) + nt_xent(
+        a, b, temperature=EffectiveNegatives(0.3, per_anchor=True), **options
+    )
+
+
+def linked(a: Tensor, b: Tensor, labels: Tensor, temperature: Tensor, **options) -> Tensor:
+    free = {"temperature": TemperatureFree(), **options}
+    return clip(a, b, **free) + sup_con(a, labels, **free) + sigmoid(a, b, **free)
+
+
+def of_instances(a: Tensor, b: Tensor, labels: Tensor, temperature: Tensor, **options) -> Tensor:
+    """Two steps of a temperature for each instance, of which the second sees what the first left."""
+    loss = InfoNCE(PerAnchor(30).to(a.dtype), backend=options["backend"])
+    ids = torch.arange(24)
+    if len(a) < 24:
+        sizes = [len(part) for part in parts_of_ranks(a)]
+        ids = ids.split(sizes)[dist.get_rank()]
+    loss(a.detach() + 0.1, b.detach(), ids=ids)
+    return loss(a, b, ids=ids)
+
+
 LOSSES: dict[str, Call] = {
+    "aligned": aligned,
+    "effective negatives": effective,
+    "artanh": linked,
+    "per instance": of_instances,
     "info_nce": partial(unlabelled, info_nce),
     "info_nce, squared distance": distances,
     "info_nce, queue and batch": partial(queued, partial(info_nce, in_batch=True)),
@@ -135,6 +173,8 @@ def test_ranks_together_give_what_one_process_gives(
         if isinstance(key, str):
             continue
         _, name, converged = key
+        if name == "artanh" and converged and dtype == torch.float32:
+            continue  # its slope near 1 is a million: float32 has no such digits of a cosine
         a, b = (x.double().requires_grad_() for x in vectors(converged, dtype))
         t = torch.tensor(tau, dtype=torch.float64, requires_grad=True)
         true = LOSSES[name](a, b, LABELS, temperature=t, backend="dense")

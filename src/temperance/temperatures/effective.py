@@ -9,7 +9,6 @@ from torch import Tensor
 from temperance.contrast import (
     OVER_RANKS,
     in_threads,
-    ranks,
     total_over_ranks,
     whole_rows,
     workers_for,
@@ -107,10 +106,11 @@ class EffectiveNegatives(Policy):
                 return torch.stack([shares.sum(), (shares * variance).sum()])
 
             sums = in_threads(work, workers_for(block.numel(), block.device), block.device)
-            total = torch.stack(sums).sum(dim=0) / len(block)
+            total = torch.stack(sums).sum(dim=0)
+            anchors = total.new_tensor(float(len(block)))
             if over_ranks:
-                total = total_over_ranks(total) / ranks()
-            return float(total[0]), float(total[1])
+                total, anchors = total_over_ranks(total), total_over_ranks(anchors)
+            return float(total[0] / anchors), float(total[1] / anchors)
 
         low, high = math.log(self.lowest), math.log(self.highest)
         at = min(max(begin, low), high)
