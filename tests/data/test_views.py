@@ -3,15 +3,19 @@
 import pytest
 import torch
 
+from temperance import InputError
 from temperance.data import Views, load_images
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_views_differ_and_the_same_number_gives_the_same_ones(channels: int) -> None:
-    images = torch.randint(0, 256, (16, channels, 28, 28), dtype=torch.uint8)
-    views = Views(channels, 28)
+@pytest.mark.parametrize("recipe", ["default", "simclr", "moco-v2"])
+@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32), (3, 64), (1, 64)])
+def test_views_differ_and_the_same_number_gives_the_same_ones(
+    channels: int, size: int, recipe: str
+) -> None:
+    images = torch.randint(0, 256, (16, channels, size, size), dtype=torch.uint8)
+    views = Views(channels, size, recipe)
     a, b = views.pair(images, number=3)
-    again, _ = Views(channels, 28).pair(images, number=3)
+    again, _ = Views(channels, size, recipe).pair(images, number=3)
     other, _ = views.pair(images, number=4)
     assert a.shape == images.shape
     assert 0 <= float(a.min()) <= float(a.max()) <= 1
@@ -32,3 +36,22 @@ def test_the_global_generator_is_left_as_it_was() -> None:
     torch.manual_seed(5)
     Views(1, 28).pair(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), number=9)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_recipes_differ_and_another_is_refused() -> None:
+    images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    pairs = [Views(3, 64, recipe).pair(images, 1)[0] for recipe in ("default", "simclr", "moco-v2")]
+    assert len({x.numpy().tobytes() for x in pairs}) == 3
+    with pytest.raises(InputError, match="views 'byol' are unknown; give one of default, simclr"):
+        Views(3, 64, "byol")
+
+
+@pytest.mark.parametrize("recipe", ["simclr", "moco-v2"])
+def test_colours_change_and_some_pictures_turn_grey(recipe: str) -> None:
+    images = torch.tensor([200, 100, 50], dtype=torch.uint8).view(1, 3, 1, 1)
+    view, _ = Views(3, 32, recipe).pair(images.repeat(400, 1, 32, 32), 0)
+    centre = view[:, :, 16, 16]
+    grey = (centre.amax(1) - centre.amin(1)) < 1e-3
+    assert 0.1 < float(grey.float().mean()) < 0.3
+    unchanged = (centre - images[0, :, 0, 0] / 255).abs().amax(1) < 1e-3
+    assert 0.05 < float(unchanged.float().mean()) < 0.3

@@ -1,22 +1,39 @@
 """Two random views of each image: what the loss is told to call the same."""
 
+from collections.abc import Callable
+
 import kornia.augmentation as augment
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from temperance.errors import InputError
+
+# Below this a picture is small as CIFAR's are, and is not blurred by SimCLR.
+SMALL = 64
+
 
 class Views:
-    """Random views of a batch; the same number gives the same views.
+    """Random views of a batch, made on its device; the same number gives the same views.
 
-    Grey images (letters, digits) are shifted, turned by up to 12°, enlarged by up to 1.4 (a crop of half
-    the area), blurred, and changed in contrast and noise; they are not mirrored, since a mirrored letter is
-    another letter. Colour images get SimCLR's recipe (Chen et al. 2020, arXiv 2002.05709): a random
-    resized crop, mirroring, colour jitter and grey.
+    ``"default"``: grey images (letters, digits) are shifted, turned by up to 12°, enlarged by up to 1.4 (a
+    crop of half the area), blurred, and changed in contrast and noise; they are not mirrored, since a
+    mirrored letter is another letter. Colour images get a random resized crop of at least a fifth,
+    mirroring, colour jitter of half strength and grey.
+
+    ``"simclr"`` (Chen et al. 2020, arXiv 2002.05709): a random resized crop of at least 8 % of the area,
+    mirroring, colour jitter of strength 1, grey, and blur; below 64 pixels, as theirs for CIFAR-10, jitter of
+    strength 0.5 and no blur. ``"moco-v2"`` (Chen et al. 2020, arXiv 2003.04297): a crop of at least a fifth,
+    jitter of 0.4, 0.4, 0.4 and 0.1, grey, blur, mirroring. What only colours have (saturation, hue) is left
+    alone in grey images.
 
     Args:
         channels: 1 (grey) or 3 (RGB).
         size: side of the images, in pixels.
+        recipe: one of those above.
+
+    Raises:
+        InputError: if there is no such recipe.
 
     Example:
         >>> import torch
@@ -26,9 +43,11 @@ class Views:
         (torch.Size([4, 1, 28, 28]), torch.float32)
     """
 
-    def __init__(self, channels: int, size: int) -> None:
-        recipe = _grey() if channels == 1 else _colour(size)
-        self._augment = augment.AugmentationSequential(*recipe, data_keys=["input"])
+    def __init__(self, channels: int, size: int, recipe: str = "default") -> None:
+        if recipe not in RECIPES:
+            raise InputError(f"views {recipe!r} are unknown; give one of {', '.join(RECIPES)}")
+        steps = RECIPES[recipe](size, channels == 1)
+        self._augment = augment.AugmentationSequential(*steps, data_keys=["input"])
 
     def pair(
         self, images: UInt8[Tensor, "n c h w"], number: int
@@ -39,27 +58,66 @@ class Views:
             images: ``(n, channels, size, size)`` bytes.
             number: seeds the views, so that a run resumed in the middle sees what it would have seen.
         """
-        # The library draws from torch's global generator: lend it one state and put the old one back.
-        with torch.random.fork_rng(devices=[]):
+        # The library draws from torch's global generators: lend it a state and put the old one back.
+        with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
             torch.manual_seed(number)
             twice = self._augment(torch.cat([images, images]).float() / 255)
         first, second = twice.clamp(0, 1).chunk(2)
         return first, second
 
 
-def _grey() -> list[augment.AugmentationBase2D]:
-    return [
-        augment.RandomAffine(12.0, translate=(0.1, 0.1), scale=(1.0, 1.4), padding_mode="border"),
-        augment.RandomGaussianBlur((3, 3), (0.1, 1.0), p=0.5),
-        augment.RandomContrast((0.6, 1.4), p=0.8),
-        augment.RandomGaussianNoise(std=0.05, p=0.5),
-    ]
+Steps = list[augment.AugmentationBase2D]
 
 
-def _colour(size: int) -> list[augment.AugmentationBase2D]:
+def _default(size: int, grey: bool) -> Steps:
+    if grey:
+        return [
+            augment.RandomAffine(12.0, (0.1, 0.1), (1.0, 1.4), padding_mode="border"),
+            augment.RandomGaussianBlur((3, 3), (0.1, 1.0), p=0.5),
+            augment.RandomContrast((0.6, 1.4), p=0.8),
+            augment.RandomGaussianNoise(std=0.05, p=0.5),
+        ]
+    return [_crop(size, 0.2), augment.RandomHorizontalFlip(), *_colours(0.4, 0.4, 0.1, grey)]
+
+
+def _simclr(size: int, grey: bool) -> Steps:
+    strength = 0.5 if size < SMALL else 1.0
     return [
-        augment.RandomResizedCrop((size, size), scale=(0.2, 1.0), cropping_mode="resample"),
+        _crop(size, 0.08),
         augment.RandomHorizontalFlip(),
-        augment.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
-        augment.RandomGrayscale(p=0.2),
+        *_colours(0.8 * strength, 0.8 * strength, 0.2 * strength, grey),
+        *([] if size < SMALL else [_blur(size)]),
     ]
+
+
+def _moco_v2(size: int, grey: bool) -> Steps:
+    return [
+        _crop(size, 0.2),
+        *_colours(0.4, 0.4, 0.1, grey),
+        _blur(size),
+        augment.RandomHorizontalFlip(),
+    ]
+
+
+def _crop(size: int, least: float) -> augment.AugmentationBase2D:
+    return augment.RandomResizedCrop((size, size), scale=(least, 1.0), cropping_mode="resample")
+
+
+def _colours(light: float, saturation: float, hue: float, grey: bool) -> Steps:
+    if grey:
+        return [augment.ColorJitter(light, light, p=0.8)]
+    jitter = augment.ColorJitter(light, light, saturation, hue, p=0.8)
+    return [jitter, augment.RandomGrayscale(p=0.2)]
+
+
+def _blur(size: int) -> augment.AugmentationBase2D:
+    side = max(3, round(0.1 * size) // 2 * 2 + 1)  # a tenth of the image, and odd
+    return augment.RandomGaussianBlur((side, side), (0.1, 2.0), p=0.5)
+
+
+# By what people call them: from the side of the images, and whether they are grey, to what is done to them.
+RECIPES: dict[str, Callable[[int, bool], Steps]] = {
+    "default": _default,
+    "simclr": _simclr,
+    "moco-v2": _moco_v2,
+}
