@@ -34,15 +34,54 @@ def test_explain_as_json(tmp_path: Path, capsys) -> None:
     assert {row["temperature"] for row in rows} == {3, 1, 0.5, 0.1}
 
 
-def test_data_list_names_the_built_in_sets(capsys) -> None:
+def test_data_list_names_what_can_be_trained_on(capsys) -> None:
     assert run("data", "list", "--json") == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"glyphs", "digits", "mnist5k"}
+    assert {"glyphs", "cifar10", "hf:NAME", "FOLDER"} < set(json.loads(capsys.readouterr().out))
+
+
+def test_data_show_writes_a_sheet_of_images_and_their_views(tmp_path: Path, capsys) -> None:
+    command = ("data", "show", "digits", "--count", "5", "--views", "moco-v2", "--json")
+    assert run(*command, "--out", str(tmp_path)) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["images"], told["channels"], told["size"]) == (1797, 1, 8)
+    assert told["classes"] == list("0123456789")
+    with Image.open(told["sheet"]) as sheet:
+        # Four across, each three tiles of 64 pixels; two rows.
+        assert sheet.size == (4 * (3 * (64 + 2) + 16), 2 * (64 + 16))
+    assert "<html" in Path(told["page"]).read_text(encoding="utf-8")
+    assert run(*command[:-1], "--out", str(tmp_path)) == 0
+    assert "1,797 grey images of 10 classes, 8 × 8" in capsys.readouterr().out
+
+
+def test_data_kept_elsewhere_are_found_by_root(tmp_path: Path, capsys) -> None:
+    command = ("train", "mnist", "--temperature", "0.2", "--epochs", "1", "--json")
+    pytest.importorskip("torchvision")
+    folder = tmp_path / "data" / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for part, n in (("train", 60), ("t10k", 20)):
+        head = b"".join(x.to_bytes(4, "big") for x in (0x803, n, 28, 28))
+        pixels = random.integers(0, 256, n * 784, np.uint8).tobytes()
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(head + pixels)
+        head = b"".join(x.to_bytes(4, "big") for x in (0x801, n))
+        labels = bytes(i % 10 for i in range(n))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(head + labels)
+    places = ("--root", str(tmp_path / "data"), "--out", str(tmp_path / "run"))
+    assert run(*command, *places) == 0
+    assert json.loads(capsys.readouterr().out)["config"]["data"] == "mnist"
 
 
 def test_version_and_help(capsys) -> None:
     assert run("--version") == 0
     assert temperance.__version__ in capsys.readouterr().out
-    for command in (["sweep"], ["train"], ["explain"], ["bench"], ["data", "list"]):
+    for command in (
+        ["sweep"],
+        ["train"],
+        ["explain"],
+        ["bench"],
+        ["data", "list"],
+        ["data", "show"],
+    ):
         assert run(*command, "--help") == 0
         assert "Example: temperance" in capsys.readouterr().out
 
@@ -65,6 +104,9 @@ def test_version_and_help(capsys) -> None:
         (["sweep", "digits", "--config", "none.yaml"], "cannot read none.yaml"),
         (["sweep", "digits", "--image-size", "32"], "has a size of its own"),
         (["train", "digits"], "train needs a temperature"),
+        (["data", "show", "digits", "--views", "byol"], "views 'byol' are unknown"),
+        (["data", "show", "digits", "--count", "0"], "--count 0 is not positive"),
+        (["data", "show", "glpyhs"], "did you mean 'glyphs'"),
         (["train", "digits", "--temperature", "0"], "temperature 0 is not positive"),
         (["train", "digits", "--temperature", "hot"], "temperature 'hot' is not a number"),
         (["bench", "--loss", "clap"], "loss 'clap' is unknown"),

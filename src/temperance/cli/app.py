@@ -21,7 +21,7 @@ app.add_typer(data_app)
 Data = Annotated[
     str | None,
     typer.Argument(
-        help="A built-in name (see `temperance data list`) or a folder.", show_default="glyphs"
+        help="A name, a folder or a file: see `temperance data list`.", show_default="glyphs"
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/COMMAND-DATA")]
@@ -32,7 +32,14 @@ Epochs = Annotated[
 ]
 ImageSize = Annotated[
     int | None,
-    typer.Option(help="Side in pixels to which a folder's images are scaled.", show_default="32"),
+    typer.Option(
+        help="Side in pixels to which pictures in files are scaled.",
+        show_default="their own if small squares of one size, or 32",
+    ),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(help="Where downloaded data are kept.", show_default="~/.cache/temperance"),
 ]
 Config = Annotated[
     Path | None,
@@ -85,6 +92,7 @@ def sweep(
         ),
     ] = None,
     image_size: ImageSize = None,
+    root: Root = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that share the runs.", show_default="one a core")
     ] = None,
@@ -110,6 +118,7 @@ def sweep(
             "epochs": epochs,
             "metric": metric,
             "image_size": image_size,
+            "root": root,
         },
         config=config,
         workers=workers,
@@ -133,6 +142,7 @@ def train(
         int | None, typer.Option(help="Of weights, order and views.", show_default="0")
     ] = None,
     image_size: ImageSize = None,
+    root: Root = None,
     out: Out = None,
     config: Config = None,
     resume: Annotated[
@@ -150,6 +160,7 @@ def train(
             "epochs": epochs,
             "seed": seed,
             "image_size": image_size,
+            "root": root,
         },
         config=config,
         out=out,
@@ -208,7 +219,24 @@ def convert(
 
 @data_app.command("list", epilog="Example: temperance data list")
 def list_data(json: Json = False) -> None:
-    """List the images that need no download, and what else can be given."""
+    """List what can be trained on."""
     from temperance.cli.data import run_list
 
     run_list(as_json=json)
+
+
+@data_app.command("show", epilog="Example: temperance data show cifar10 --views simclr")
+def show_data(
+    data: Data = None,
+    views: Annotated[str, typer.Option(help="default, simclr or moco-v2.")] = "default",
+    count: Annotated[int, typer.Option(help="Images on the sheet.")] = 32,
+    seed: Annotated[int, typer.Option(help="Of the images and their views.")] = 0,
+    image_size: ImageSize = None,
+    root: Root = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Show images beside their two augmented views: what the model sees."""
+    from temperance.cli.data import run_show
+
+    run_show(data, views, count, seed, image_size, root, out, as_json=json)

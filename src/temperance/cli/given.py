@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from temperance.data import BUILT_IN, ImageSet, Splits, load_images, split
+from temperance.data import SOURCES, ImageSet, Splits, load_images, split
 from temperance.errors import InputError
 from temperance.methods.config import checked_temperature
 from temperance.runs.config import explain, read_config
@@ -63,18 +63,28 @@ def temperatures(text: str) -> tuple[float, ...]:
     return tuple(temperature(part.strip()) for part in text.split(",") if part.strip())
 
 
-def images_and_parts(name: str, size: int | None) -> tuple[ImageSet, Splits]:
-    """The data asked for and their splits; what a person should know of them goes to the error stream."""
-    images = load_images(name, size)
+def noted_images(name: str, size: int | None, root: Path | None) -> ImageSet:
+    """The data asked for; what a person should know of them goes to the error stream.
+
+    Raises:
+        InputError: as ``load_images``, and if the size is too small.
+    """
+    if size is not None and size < SMALLEST:
+        raise InputError(f"--image-size {size} is too small; give at least {SMALLEST}")
+    images = load_images(name, size, root)
     for note in images.notes:
         print(f"note: {note}", file=sys.stderr)
+    return images
+
+
+def _parts(images: ImageSet) -> Splits:
     parts = split(images)
     held_out = min(len(parts.validation), len(parts.test))
     if held_out < FEWEST_HELD_OUT:
         raise InputError(
-            f"{name} leaves {held_out} images to measure on; give more, and at least 3 of each class"
+            f"{images.name} leaves {held_out} images to measure on; give more, and at least 3 of each class"
         )
-    return images, parts
+    return parts
 
 
 def settle(
@@ -85,15 +95,15 @@ def settle(
     Raises:
         InputError: names the first value that does not fit, or the data, if they are not the earlier run's.
     """
+    given = dict(given)
+    root = given.pop("root", None)
     values = {} if config is None else read_config(config, kind).model_dump()
     if given["data"] is not None:
         values.pop("fingerprint", None)
     values |= {name: value for name, value in given.items() if value is not None}
     values.setdefault("data", DEFAULT_DATA)
-    size = values.get("image_size")
-    if size is not None and size < SMALLEST:
-        raise InputError(f"--image-size {size} is too small; give at least {SMALLEST}")
-    images, parts = images_and_parts(values["data"], size)
+    images = noted_images(values["data"], values.get("image_size"), root)
+    parts = _parts(images)
     if values.setdefault("fingerprint", images.fingerprint) != images.fingerprint:
         raise InputError(
             f"the images of {values['data']} are not those of {config}; restore them, or name the data to "
@@ -109,7 +119,7 @@ def settle(
 
 def default_folder(command: str, data: str) -> Path:
     """``runs/COMMAND-DATA``."""
-    name = data if data in BUILT_IN else Path(data).resolve().name
+    name = data if data in SOURCES else Path(data).resolve().name
     return Path("runs") / f"{command}-{name}"
 
 

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class ImageSet:
         labels: ``(n,)`` class numbers, or None. Training never sees them.
         classes: names of the classes.
         groups: ``(n,)`` numbers of what a split must keep together (a family of fonts), or None.
+        test: ``(n,)`` which images the source keeps for testing, or None where it does not say.
         notes: what a person should know about how the set was read (files skipped, say).
     """
 
@@ -25,6 +26,7 @@ class ImageSet:
     labels: Int64[np.ndarray, " n"] | None = None
     classes: tuple[str, ...] = ()
     groups: Int64[np.ndarray, " n"] | None = None
+    test: Bool[np.ndarray, " n"] | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -43,8 +45,10 @@ class ImageSet:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of pixels, labels and groups: the same if and only if the data are the same."""
+        """A hash of pixels, labels, groups and test images: the same if and only if the data are the same."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
         for part in (self.images, self.labels, self.groups):
             digest.update(b"none" if part is None else np.ascontiguousarray(part).tobytes())
+        if self.test is not None:
+            digest.update(self.test.tobytes())
         return digest.hexdigest()[:16]

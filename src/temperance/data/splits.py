@@ -30,7 +30,8 @@ def split(images: ImageSet, seed: int = 0) -> Splits:
     """Divide a set 60 / 20 / 20, the same for every temperature and seed of a sweep.
 
     Groups stay whole (all letters of a font family on one side), so that held-out images are new in kind.
-    Without groups each class is divided alike; a class with fewer than three images trains only.
+    Without groups each class is divided alike; a class with fewer than three images trains only. Where the
+    source keeps images for testing, those are the test images, and the rest is divided 80 / 20.
 
     Args:
         images: what to divide.
@@ -48,11 +49,13 @@ def split(images: ImageSet, seed: int = 0) -> Splits:
     else:
         part = np.zeros(len(images), dtype=np.int64)
         labels = images.labels if images.labels is not None else np.zeros(len(images), np.int64)
+        kept = np.zeros(len(images), dtype=bool) if images.test is None else images.test
         for label in np.unique(labels):
-            rows = random.permutation(np.flatnonzero(labels == label))
+            rows = random.permutation(np.flatnonzero((labels == label) & ~kept))
             held = max(1, round(HELD_OUT * len(rows))) if len(rows) >= 3 else 0
             part[rows[:held]] = 1
-            part[rows[held : 2 * held]] = 2
+            part[rows[held : 2 * held]] = 2 if images.test is None else 0
+        part[kept] = 2
     train, validation, test = (np.flatnonzero(part == number) for number in range(3))
     return Splits(train, validation, test)
 

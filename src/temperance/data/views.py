@@ -77,30 +77,30 @@ def _default(size: int, grey: bool) -> Steps:
             augment.RandomContrast((0.6, 1.4), p=0.8),
             augment.RandomGaussianNoise(std=0.05, p=0.5),
         ]
-    return [_crop(size, 0.2), augment.RandomHorizontalFlip(), *_colours(0.4, 0.4, 0.1, grey)]
+    return [*_crop(size, 0.2), augment.RandomHorizontalFlip(), *_colours(0.4, 0.4, 0.1, grey)]
 
 
 def _simclr(size: int, grey: bool) -> Steps:
     strength = 0.5 if size < SMALL else 1.0
     return [
-        _crop(size, 0.08),
+        *_crop(size, 0.08),
         augment.RandomHorizontalFlip(),
         *_colours(0.8 * strength, 0.8 * strength, 0.2 * strength, grey),
-        *([] if size < SMALL else [_blur(size)]),
+        *([] if size < SMALL else _blur(size)),
     ]
 
 
 def _moco_v2(size: int, grey: bool) -> Steps:
     return [
-        _crop(size, 0.2),
+        *_crop(size, 0.2),
         *_colours(0.4, 0.4, 0.1, grey),
-        _blur(size),
+        *_blur(size),
         augment.RandomHorizontalFlip(),
     ]
 
 
-def _crop(size: int, least: float) -> augment.AugmentationBase2D:
-    return augment.RandomResizedCrop((size, size), scale=(least, 1.0), cropping_mode="resample")
+def _crop(size: int, least: float) -> Steps:
+    return [augment.RandomResizedCrop((size, size), scale=(least, 1.0), cropping_mode="resample")]
 
 
 def _colours(light: float, saturation: float, hue: float, grey: bool) -> Steps:
@@ -110,9 +110,9 @@ def _colours(light: float, saturation: float, hue: float, grey: bool) -> Steps:
     return [jitter, augment.RandomGrayscale(p=0.2)]
 
 
-def _blur(size: int) -> augment.AugmentationBase2D:
+def _blur(size: int) -> Steps:
     side = max(3, round(0.1 * size) // 2 * 2 + 1)  # a tenth of the image, and odd
-    return augment.RandomGaussianBlur((side, side), (0.1, 2.0), p=0.5)
+    return [augment.RandomGaussianBlur((side, side), (0.1, 2.0), p=0.5)]
 
 
 # By what people call them: from the side of the images, and whether they are grey, to what is done to them.
