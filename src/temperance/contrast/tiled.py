@@ -24,6 +24,8 @@ FLAT = (256, 4096)
 # with so many numbers at most, for each so many coordinates: beside the gradients of wide vectors a larger
 # block is small, and adding to those gradients is what takes long.
 BLOCK, COORDINATES = 1 << 20, 256
+# Where no block is kept, since the candidates need no gradient, half as wide: less to hold.
+STREAMED = (256, 2048)
 # Those of the other passes, and of a symmetric matrix:
 HEIGHT, WIDTH = 512, 1024
 SIDE = 512
@@ -96,7 +98,7 @@ def one_pass(
     (n, d), m = anchors.shape, len(candidates)
     keep = any(wanted)
     workers = workers_for(n * m, anchors.device)
-    height, width = FLAT
+    height, width = FLAT if keep else STREAMED
     if workers == 1:
         height, width = min(n, max(height, SMALL // max(1, m))), m
     elif keep:
