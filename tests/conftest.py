@@ -12,5 +12,14 @@ from jaxtyping import install_import_hook
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
-_CHECKED = ["contrast", "geometry", "encoders", "data", "transfer", "speed", "search.recommend"]
+_CHECKED = [
+    "contrast",
+    "geometry",
+    "encoders",
+    "data",
+    "diagnosis",
+    "transfer",
+    "speed",
+    "search.recommend",
+]
 install_import_hook([f"temperance.{room}" for room in _CHECKED], "beartype.beartype")

@@ -8,6 +8,8 @@
 torch.Size([])
 """
 
+from typing import TYPE_CHECKING, Any
+
 from temperance.encoders import load_encoder
 from temperance.errors import InputError
 from temperance.losses import (
@@ -21,6 +23,9 @@ from temperance.losses import (
     SupCon,
 )
 
+if TYPE_CHECKING:
+    from temperance.diagnosis import diagnose
+
 __version__ = "0.1.0"
 __all__ = [
     "DCL",
@@ -33,5 +38,15 @@ __all__ = [
     "SimpleContrastive",
     "SupCon",
     "__version__",
+    "diagnose",
     "load_encoder",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the diagnosis when it is asked for: its results are checked by pydantic, which takes its time."""
+    if name == "diagnose":
+        from temperance.diagnosis import diagnose
+
+        return diagnose
+    raise AttributeError(f"module 'temperance' has no attribute {name!r}")

@@ -169,6 +169,78 @@ def train(
     )
 
 
+@app.command(
+    epilog="Example: temperance diagnose embeddings.npy --labels labels.txt --temperature 0.07"
+)
+def diagnose(
+    embeddings: Annotated[
+        str | None,
+        typer.Argument(
+            help="A file: .npy, .npz, .safetensors, .parquet, .arrow, .csv; or hf:NAME."
+        ),
+    ] = None,
+    pairs: Annotated[
+        str | None, typer.Option(help="A second file: row i is the partner of row i.")
+    ] = None,
+    negatives: Annotated[
+        str | None, typer.Option(help="A third file: all negatives, in place of the other rows.")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Which array of a file that has several.")
+    ] = None,
+    pair_column: Annotated[
+        str | None, typer.Option(help="The partners' array, in the same file or in --pairs.")
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="A file (.npy, or one a line), or a column of EMBEDDINGS."),
+    ] = None,
+    temperature: Annotated[str | None, typer.Option(help="τ, to judge it.")] = None,
+    logit_scale: Annotated[
+        str | None, typer.Option(help="1/τ, such as CLIP's exp(t) or sentence-transformers' scale.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="A folder with one picture a row, in the order of names.")
+    ] = None,
+    texts: Annotated[Path | None, typer.Option(help="A file with one text a row.")] = None,
+    anchors: Annotated[
+        int | None, typer.Option(help="Rows to sample.", show_default="2048")
+    ] = None,
+    memory: Annotated[
+        float, typer.Option(help="Gigabytes for what cannot be mapped from its file.")
+    ] = 2.0,
+    seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Diagnose the raw pixels of the built-in letters.")
+    ] = False,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Say whether a temperature is normal for embeddings that there are, and what moving it would do.
+
+    Nothing is trained, and no labels are needed.
+    """
+    from temperance.cli.diagnose import Asked, run_diagnose
+
+    asked = Asked(
+        embeddings=embeddings,
+        pairs=pairs,
+        negatives=negatives,
+        column=column,
+        pair_column=pair_column,
+        labels=labels,
+        temperature=temperature,
+        logit_scale=logit_scale,
+        images=images,
+        texts=texts,
+        anchors=anchors,
+        memory=memory,
+        seed=seed,
+        demo=demo,
+    )
+    run_diagnose(asked, out, as_json=json)
+
+
 @app.command(epilog="Example: temperance explain --out softmax")
 def explain(out: Out = None, json: Json = False) -> None:
     """Show what the temperature does to a softmax, in a table and in a page with a slider."""

@@ -69,7 +69,7 @@ def gathered_pictures(name: str, pictures: Iterable[Picture], size: int | None) 
         warnings.filterwarnings("ignore", category=UserWarning)
         while some := list(islice(rest, AT_A_TIME)):
             for picture, read in zip(
-                some, pool.map(lambda p: _read(p.content, size), some), strict=True
+                some, pool.map(lambda p: read_image(p.content, size), some), strict=True
             ):
                 if isinstance(read, str):
                     failed.append((picture, read))
@@ -150,8 +150,13 @@ def files_of(path: Path, ending: str) -> list[Path]:
     return [path] if path.is_file() else sorted(path.glob(f"*{ending}"))
 
 
-def _read(content: Path | bytes, size: int | None) -> UInt8[np.ndarray, "h w 3"] | str:
-    """The picture as a square, or why it cannot be read."""
+def read_image(content: Path | bytes, size: int | None) -> UInt8[np.ndarray, "h w 3"] | str:
+    """The picture as a square of bytes, or why it cannot be read.
+
+    Args:
+        content: where it lies, or its bytes.
+        size: side of the square; None for its own where it is a small square, and 32 otherwise.
+    """
     try:
         with Image.open(content if isinstance(content, Path) else io.BytesIO(content)) as opened:
             picture = _rgb(ImageOps.exif_transpose(opened))

@@ -11,17 +11,28 @@ from temperance.geometry.hardness import (
     push_by_similarity,
     relative_penalty,
 )
-from temperance.geometry.spread import alignment, effective_rank, tolerance, uniformity
+from temperance.geometry.spread import (
+    alignment,
+    anisotropy,
+    effective_rank,
+    hubness,
+    modality_gap,
+    tolerance,
+    uniformity,
+)
 from temperance.geometry.summary import Geometry, describe
 
 __all__ = [
     "Geometry",
     "Hardness",
     "alignment",
+    "anisotropy",
     "describe",
     "effective_negatives",
     "effective_rank",
     "hardness",
+    "hubness",
+    "modality_gap",
     "push_by_similarity",
     "relative_penalty",
     "tolerance",

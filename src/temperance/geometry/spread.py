@@ -1,4 +1,4 @@
-"""How the embeddings lie on the sphere: alignment, uniformity, tolerance, effective rank."""
+"""How the embeddings lie on the sphere: alignment, uniformity, tolerance, rank, hubs."""
 
 import math
 
@@ -117,3 +117,79 @@ def effective_rank(embeddings: Float[Tensor, "n d"]) -> float:
     singular = torch.linalg.svdvals(unit(embeddings).double())
     share = singular / singular.sum()
     return float(torch.special.entr(share).sum().exp())
+
+
+def anisotropy(embeddings: Float[Tensor, "n d"]) -> float:
+    r"""The mean cosine of two different rows: :math:`(\|\sum_i f(x_i)\|^2 - n) / (n(n-1))`.
+
+    Near 0 where the embeddings point in all directions, near 1 where they share a narrow cone (Ethayarajh,
+    EMNLP
+    2019, arXiv 1909.00512).
+
+    Args:
+        embeddings: ``(n, d)``.
+
+    Raises:
+        InputError: on fewer than two rows or rows without a direction.
+
+    Example:
+        >>> import torch
+        >>> anisotropy(torch.tensor([[1.0, 0.0], [1.0, 0.0], [2.0, 0.0]]))
+        1.0
+    """
+    z = unit(embeddings).double()
+    n = len(z)
+    return float((z.sum(dim=0).square().sum() - n) / (n * (n - 1)))
+
+
+def modality_gap(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
+    r"""How far apart the two kinds of embeddings lie: :math:`\|E f(x) - E g(y)\|`, in [0, 2].
+
+    Liang et al., NeurIPS 2022, arXiv 2203.02053. Vectors are normalised before their means are taken.
+
+    Args:
+        x: ``(n, d)`` of one kind, such as pictures.
+        y: ``(m, d)`` of the other, such as texts.
+
+    Raises:
+        InputError: on fewer than two rows or rows without a direction.
+
+    Example:
+        >>> import torch
+        >>> modality_gap(torch.tensor([[1.0, 0.0]] * 2), torch.tensor([[-1.0, 0.0]] * 2))
+        2.0
+    """
+    return float((unit(x).mean(dim=0) - unit(y).mean(dim=0)).norm())
+
+
+def hubness(embeddings: Float[Tensor, "n d"], neighbours: int = 10) -> float:
+    """Skewness of how often a row is among the nearest neighbours of others; 0 if all are so alike.
+
+    Radovanović et al., JMLR 2010. Above about 1, a few hubs are near to everything. It grows with the
+    dimension
+    and with n: compare it with that of random vectors of the same shape.
+
+    Args:
+        embeddings: ``(n, d)``.
+        neighbours: how many nearest neighbours of each row count; at most n - 1 do.
+
+    Raises:
+        InputError: on fewer than two rows or rows without a direction.
+
+    Example:
+        >>> import torch
+        >>> hubness(torch.eye(3), neighbours=2)
+        0.0
+    """
+    z = unit(embeddings)
+    n = len(z)
+    counts = torch.zeros(n, dtype=torch.float64)
+    for rows in blocks(n, n):
+        similarity = z[rows] @ z.T
+        similarity.diagonal(offset=rows.start).fill_(float("-inf"))
+        nearest = similarity.topk(min(neighbours, n - 1), dim=1).indices
+        counts += torch.bincount(nearest.flatten(), minlength=n)
+    spread = counts.std(correction=0)
+    if float(spread) == 0:
+        return 0.0
+    return float(((counts - counts.mean()) / spread).pow(3).mean())
