@@ -246,7 +246,8 @@ def _arrow() -> Any:
         import pyarrow.ipc
     except ImportError as error:
         raise InputError(
-            "Parquet and Arrow need pyarrow; pip install 'temperance[parquet]', or save the embeddings as .npy"
+            "Parquet and Arrow need pyarrow; pip install 'temperance[parquet]', or save the embeddings as "
+            ".npy"
         ) from error
     return pa
 
