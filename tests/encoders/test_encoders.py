@@ -63,3 +63,12 @@ def test_a_description_that_is_none_is_refused(tmp_path: Path, text: str) -> Non
     (tmp_path / "encoder.json").write_text(text)
     with pytest.raises(InputError, match=r"encoder\.json"):
         load_encoder(tmp_path)
+
+
+def test_files_of_before_there_were_other_backbones_are_read(tmp_path: Path) -> None:
+    net, images = encoder(), torch.rand(4, 1, 28, 28)
+    save_encoder(net, tmp_path, {})
+    about = json.loads((tmp_path / "encoder.json").read_text())
+    del about["spec"]["backbone"], about["spec"]["head"]
+    (tmp_path / "encoder.json").write_text(json.dumps(about))
+    torch.testing.assert_close(load_encoder(tmp_path)(images), net(images), rtol=0, atol=0)

@@ -9,6 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from temperance.encoders.convnet import Encoder, EncoderSpec
+from temperance.encoders.timm import PREFIX
+from temperance.encoders.timm import SMALL as SMALL_STEM
 from temperance.errors import InputError
 from temperance.runs import read_json, write_atomic, write_json
 
@@ -33,6 +35,7 @@ def save_encoder(encoder: Encoder, folder: Path, origin: dict[str, Any]) -> None
         "architecture": "temperance.encoders.Encoder",
         "spec": asdict(encoder.spec),
         "input": "float images in [0, 1], (n, channels, size, size); mean and std are applied inside",
+        **_card(encoder.spec),
         "origin": origin,
     }
     write_json(folder / DESCRIPTION, description)
@@ -82,6 +85,21 @@ def load_encoder(path: str | Path) -> Encoder:
     return encoder.eval()
 
 
+def _card(spec: EncoderSpec) -> dict[str, str]:
+    """How to have a backbone of timm without this package."""
+    if not spec.backbone.startswith(PREFIX):
+        return {}
+    small = spec.size < SMALL_STEM
+    return {
+        "timm": f"timm.create_model({spec.backbone.removeprefix(PREFIX)!r}, num_classes=0, "
+        f"in_chans={spec.channels}), with the weights under 'backbone.'",
+        "stem": "below 64 pixels: 3 × 3 first convolution without a stride, no max-pooling (models that cut "
+        "images into patches keep theirs)"
+        if small
+        else "timm's own",
+    }
+
+
 def _spec(path: Path) -> EncoderSpec:
     try:
         description = read_json(path)
@@ -89,14 +107,18 @@ def _spec(path: Path) -> EncoderSpec:
             raise ValueError(f"it has format {description['format']}, this version reads {FORMAT}")
         given = description["spec"]
         names = {field.name for field in fields(EncoderSpec)}
-        if set(given) != names:
+        if not set(given) <= names:
             raise ValueError(f"its spec has {sorted(given)}")
         lists: dict[str, Any] = {
             n: tuple(v) if isinstance(v, list) else v for n, v in given.items()
         }
+        named = [lists.pop(name) for name in ("backbone", "head") if name in lists]
+        if not all(isinstance(name, str) for name in named):
+            raise ValueError("its backbone and head are not names")
         sizes = [x for x in (*lists.values(), *lists["widths"]) if not isinstance(x, tuple)]
         if not all(isinstance(x, int) and x > 0 for x in sizes):
             raise ValueError("its sizes are not whole numbers above 0")
+        lists |= {name: given[name] for name in ("backbone", "head") if name in given}
         with torch.device("meta"):
             Encoder(EncoderSpec(**lists))
         return EncoderSpec(**lists)
