@@ -79,6 +79,7 @@ def test_version_and_help(capsys) -> None:
         ["train"],
         ["explain"],
         ["bench"],
+        ["embed"],
         ["data", "list"],
         ["data", "show"],
     ):

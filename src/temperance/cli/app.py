@@ -241,6 +241,24 @@ def diagnose(
     run_diagnose(asked, out, as_json=json)
 
 
+@app.command(epilog="Example: temperance embed runs/train-glyphs glyphs --out features.npy")
+def embed(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or of a member of a sweep.")],
+    data: Annotated[str, typer.Argument(help="As for train.")],
+    out: Annotated[Path, typer.Option(help="A .npy of vectors, or a .parquet with their labels.")],
+    space: Annotated[
+        str, typer.Option(help="features, for heads of yours, or projection, for retrieval.")
+    ] = "features",
+    image_size: ImageSize = None,
+    root: Root = None,
+    json: Json = False,
+) -> None:
+    """Write what an extractor makes of images: one vector for each."""
+    from temperance.cli.embed import run_embed
+
+    run_embed(run, data, out, space, image_size, root, as_json=json)
+
+
 @app.command(epilog="Example: temperance explain --out softmax")
 def explain(out: Out = None, json: Json = False) -> None:
     """Show what the temperature does to a softmax, in a table and in a page with a slider."""

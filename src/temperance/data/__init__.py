@@ -3,7 +3,7 @@
 from temperance.data.folder import image_files
 from temperance.data.images import ImageSet
 from temperance.data.pictures import read_image
-from temperance.data.sources import SOURCES, load_images
+from temperance.data.sources import SOURCES, is_scaled, load_images
 from temperance.data.splits import Splits, split
 from temperance.data.views import Views
 
@@ -13,6 +13,7 @@ __all__ = [
     "Splits",
     "Views",
     "image_files",
+    "is_scaled",
     "load_images",
     "read_image",
     "split",

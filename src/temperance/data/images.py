@@ -18,6 +18,7 @@ class ImageSet:
         classes: names of the classes.
         groups: ``(n,)`` numbers of what a split must keep together (a family of fonts), or None.
         test: ``(n,)`` which images the source keeps for testing, or None where it does not say.
+        paths: where each image was read, or nothing where they lay in one array.
         notes: what a person should know about how the set was read (files skipped, say).
     """
 
@@ -27,6 +28,7 @@ class ImageSet:
     classes: tuple[str, ...] = ()
     groups: Int64[np.ndarray, " n"] | None = None
     test: Bool[np.ndarray, " n"] | None = None
+    paths: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

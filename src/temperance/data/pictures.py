@@ -91,6 +91,7 @@ def gathered_pictures(name: str, pictures: Iterable[Picture], size: int | None) 
         labels=labels,
         classes=classes,
         test=test if test.any() else None,
+        paths=tuple(picture.name for picture, _ in kept),
         notes=(*_skipped(failed, len(kept) + len(failed)), *notes),
     )
 

@@ -78,9 +78,7 @@ def load_images(name: str, size: int | None = None, root: Path | None = None) ->
         ...
         temperance.errors.InputError: no data 'glyph'; did you mean 'glyphs'? there are ...
     """
-    source = SOURCES.get(name) or next((s for s in SOURCES.values() if s.takes(name)), None)
-    if source is None:
-        raise InputError(_unknown(name))
+    source = _source(name)
     if size is not None and not source.scaled:
         raise InputError(f"--image-size is for pictures in files; {name} has a size of its own")
     images = source.read(Asked(name, size, root))
@@ -90,6 +88,22 @@ def load_images(name: str, size: int | None = None, root: Path | None = None) ->
             f"give at least {FEWEST}, better some thousands"
         )
     return images
+
+
+def is_scaled(name: str) -> bool:
+    """Whether the images of that name, or path, can be asked for in any size.
+
+    Raises:
+        InputError: as ``load_images``.
+    """
+    return _source(name).scaled
+
+
+def _source(name: str) -> Source:
+    source = SOURCES.get(name) or next((s for s in SOURCES.values() if s.takes(name)), None)
+    if source is None:
+        raise InputError(_unknown(name))
+    return source
 
 
 def _is_folder(name: str) -> bool:
