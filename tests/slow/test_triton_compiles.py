@@ -66,7 +66,7 @@ def main() -> None:
         few = Layout("both", own=own, itself=own, anchor_class=own, candidate_class=own, floor=at)
         triton.log_sums(a, candidates, few, True, True)
         triton.gradients(a, candidates, few, True, (at, at), (at, at), (True, False))
-        layout = Layout("symmetric", own=own)
+        layout = Layout("symmetric", own=own, itself=own)
         triton.log_sums(a, Candidates((a,), (None,)), layout, True)
         triton.gradients(a, Candidates((a,), (None,)), layout, True, (at, at), None, (False,))
     print(kernels.sums.compiled + kernels.gradients.compiled)
