@@ -96,16 +96,21 @@ class EffectiveNegatives(Policy):
         self, block: Tensor, counts: Tensor, begin: float, over_ranks: bool
     ) -> tuple[float, float]:
         """Log τ for a block of whole rows, and 1 where it stands at a bound."""
+        _below_largest(block)
+        count = workers_for(block.numel(), block.device)
+        most = -(-len(block) // count)
+        spare = [_Moments(block[:most]) for _ in range(count)]
 
         def share(log_tau: float) -> tuple[float, float]:
             """The mean share of the negatives, and its slope."""
 
             def work(worker: int, workers: int) -> Tensor:
-                entropy, variance = _moments(block[worker::workers], math.exp(-log_tau))
-                shares = torch.exp(entropy) / counts[worker::workers]
+                rows = slice(len(block) * worker // workers, len(block) * (worker + 1) // workers)
+                entropy, variance = spare[worker](block[rows], math.exp(-log_tau))
+                shares = torch.exp(entropy) / counts[rows]
                 return torch.stack([shares.sum(), (shares * variance).sum()])
 
-            sums = in_threads(work, workers_for(block.numel(), block.device), block.device)
+            sums = in_threads(work, count, block.device)
             total = torch.stack(sums).sum(dim=0)
             anchors = total.new_tensor(float(len(block)))
             if over_ranks:
@@ -133,17 +138,22 @@ class EffectiveNegatives(Policy):
 
         def work(worker: int, workers: int) -> float:
             block = batch.anchors.new_empty(height, m)
+            moments = _Moments(block)
             outside = 0.0
             for top in range(worker * height, n, workers * height):
                 rows = slice(top, min(top + height, n))
                 here = block[: rows.stop - rows.start]
                 whole_rows(batch.anchors, batch.candidates, batch.layout, rows, here)
-                target = (self.share * _counts(here)).log()
+                # Counting takes as long as a step, and is called for only where classes leave some out.
+                known = here.new_full((len(here),), float(max(1, batch.negatives)))
+                counts = known if batch.layout.anchor_class is None else _counts(here)
+                target = (self.share * counts).log()
+                _below_largest(here)
                 at = here.new_full((len(here),), begin)
                 if m > 64 * THIN:
-                    thin = here[:, ::THIN].contiguous()
-                    at, _ = _roots(thin, (self.share * _counts(thin)).log(), at, ends, 3)
-                at, close = _roots(here, target, at, ends, STEPS)
+                    thin = _below_largest(here[:, ::THIN].contiguous())
+                    at, _ = _roots(moments, thin, target - math.log(THIN), at, ends, 4)
+                at, close = _roots(moments, here, target, at, ends, STEPS)
                 found[rows] = at.exp()
                 outside += float((~close).sum())
             return outside
@@ -168,17 +178,33 @@ def _counts(block: Tensor) -> Tensor:
     return (block > -torch.inf).sum(dim=1).clamp_min(1).to(block.dtype)
 
 
-def _moments(block: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Entropy of each row's shares; and the variance of its logits by them, the entropy's slope in log τ."""
-    logits = (block - block.amax(dim=1, keepdim=True).nan_to_num(neginf=0.0)) * scale
-    shares = logits.exp()
-    # Where nothing counts the share is 0, and 0 · -inf must be 0.
-    logits.clamp_min_(LOWEST)
-    total = shares.sum(dim=1).clamp_min(torch.finfo(block.dtype).tiny)
-    weighted = shares.mul_(logits)
-    mean = weighted.sum(dim=1) / total
-    square = torch.linalg.vecdot(weighted, logits) / total
-    return total.log() - mean, (square - mean.square()).clamp_min(0)
+class _Moments:
+    """Entropy of each row's shares; and the variance of its logits by them, the entropy's slope in log τ.
+
+    Of one block after another, in memory that is used again: new memory would cost more than the work in it.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._logits, self._shares = torch.empty_like(like), torch.empty_like(like)
+
+    def __call__(self, block: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Of a block from ``_below_largest``, its similarities multiplied by 1/τ."""
+        n, m = block.shape
+        logits, shares = (x.flatten()[: n * m].view(n, m) for x in (self._logits, self._shares))
+        torch.mul(block, scale, out=logits)
+        torch.exp(logits, out=shares)
+        # Where nothing counts the share is 0, and 0 · -inf must be 0.
+        logits.clamp_min_(LOWEST)
+        total = shares.sum(dim=1).clamp_min(torch.finfo(block.dtype).tiny)
+        weighted = shares.mul_(logits)
+        mean = weighted.sum(dim=1) / total
+        square = torch.linalg.vecdot(weighted, logits) / total
+        return total.log() - mean, (square - mean.square()).clamp_min(0)
+
+
+def _below_largest(block: Tensor) -> Tensor:
+    """Each row less its largest entry, in place: the same at every temperature."""
+    return block.sub_(block.amax(dim=1, keepdim=True).nan_to_num(neginf=0.0))
 
 
 # The share of a logit so low is 0 in any case.
@@ -186,14 +212,19 @@ LOWEST = -1e4
 
 
 def _roots(
-    block: Tensor, target: Tensor, begin: Tensor, ends: tuple[float, float], steps: int
+    moments: _Moments,
+    block: Tensor,
+    target: Tensor,
+    begin: Tensor,
+    ends: tuple[float, float],
+    steps: int,
 ) -> tuple[Tensor, Tensor]:
     """Log τ at which each row's entropy is its target, and whether it is."""
     low, high = (torch.full_like(begin, x) for x in ends)
     at = begin.clamp(*ends)
     close = torch.zeros_like(at, dtype=torch.bool)
     for _ in range(steps):
-        entropy, variance = _moments(block, torch.exp(-at)[:, None])
+        entropy, variance = moments(block, torch.exp(-at)[:, None])
         missing = target - entropy
         close = missing.abs() < 2 * CLOSE
         if bool(close.all()):
