@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from temperance.contrast import in_threads, workers_for
 from temperance.diagnosis.inputs import Given, checked, checked_temperature
 from temperance.diagnosis.intervals import Resampling
 from temperance.diagnosis.profile import TOP, Grid, Sight
@@ -122,9 +123,20 @@ def diagnosis_of(
     positive = None if y is None else (x * y).sum(dim=1).double()
     sight = Sight(seen, positive, given.negatives_each, suspects, resampling, few)
     sample = Sample(x, y, classes, given.negatives_each)
-    profile = sight.profile(grid)
-    reading = None if tau is None else sight.reading(tau)
-    measured = measures(sample, seen, resampling)
+    # Many small operations: each of these is done on one core, beside the others.
+    tasks: list[Callable[[], Any]] = [
+        lambda: sight.profile(grid),
+        lambda: measures(sample, seen, resampling),
+        lambda: None if tau is None else sight.reading(tau),
+        lambda: histogram(sample, seen),
+    ]
+    shared = in_threads(
+        lambda worker, workers: {i: tasks[i]() for i in range(worker, len(tasks), workers)},
+        workers_for(len(x) ** 2, x.device),
+        x.device,
+    )
+    done = {i: result for part in shared for i, result in part.items()}
+    profile, measured, reading, similarities = (done[i] for i in range(len(tasks)))
     data = _source(given, len(index))
     evidence = Evidence(
         data,
@@ -141,7 +153,7 @@ def diagnosis_of(
         reading=reading,
         profile=profile,
         measures=measured,
-        histogram=histogram(sample, seen),
+        histogram=similarities,
         verdicts=verdicts(evidence),
         suggestion=suggested,
         cases=[],

@@ -1,9 +1,8 @@
 """Sums over similarities at several temperatures, taken as the similarities come by.
 
-For each anchor and τ four sums are kept: Σ e^{s/τ}, and with that as a weight those of s, s² and s³. They
-give
-the log of the sum and its first three derivatives in log τ. Between two temperatures stands the polynomial
-that meets all four at both.
+For each anchor and τ five sums are kept: Σ e^{s/τ}, and with that as a weight those of s to s⁴. They give the
+log of the sum and its first four derivatives in log τ. Between two temperatures stands the polynomial that
+meets all five at both.
 """
 
 import math
@@ -14,14 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# The similarity of what does not count. Its exponential is nothing at any τ, and neither is its cube times
-# that.
-LEFT_OUT = -1e6
+# The similarity of what does not count. Its exponential is nothing at any τ, and neither is its fourth power
+# times that.
+LEFT_OUT = -1e5
 # Below this an exponential is nothing beside that of the most similar, which is 1; float32 would lose
 # much time on it.
 SMALLEST = -80.0
 # The sum itself and its derivatives.
-ORDER = 4
+ORDER = 5
 # No cosine is lower.
 LOWEST = -2.0
 # Rows and columns of similarities that are worked on at a time, so that they stay in a core's cache.
@@ -79,12 +78,20 @@ class Moments:
         # The most similar counts 1, so less than that is what is left of those that do not count.
         empty = total[:, :1] < 0.5
         share = 1 / total.where(total > 0, torch.ones_like(total))
-        first, second, third = (self._sums[:, :, i] * share for i in range(1, ORDER))
-        # Derivatives in 1/τ are cumulants; those in u = log τ follow by the chain rule.
+        m1, m2, m3, m4 = (self._sums[:, :, i] * share for i in range(1, ORDER))
+        # Derivatives of log Σ in 1/τ are cumulants; those in log τ follow by the chain rule.
         b = self._slopes
-        one, two = b * first, b**2 * (second - first**2)
-        three = b**3 * (third - 3 * second * first + 2 * first**3)
-        known = (total.log().masked_fill(empty, 0.0), -one, one + two, -one - 3 * two - three)
+        c1 = b * m1
+        c2 = b**2 * (m2 - m1**2)
+        c3 = b**3 * (m3 - 3 * m2 * m1 + 2 * m1**3)
+        c4 = b**4 * (m4 - 4 * m3 * m1 - 3 * m2**2 + 12 * m2 * m1**2 - 6 * m1**4)
+        known = (
+            total.log().masked_fill(empty, 0.0),
+            -c1,
+            c1 + c2,
+            -c1 - 3 * c2 - c3,
+            c1 + 7 * c2 + 6 * c3 + c4,
+        )
         wanted = torch.tensor(temperatures, dtype=torch.float64)
         g, slope = _hermite(-b.log(), known, wanted.log())
         base = self._base[:, None]
@@ -123,7 +130,7 @@ class Spare:
         self._powers = self._weights = torch.empty(0)
 
     def __call__(self, temperatures: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """Room for the powers of s in a tile, ``(h, 4, w)``, and for its exponentials, ``(h, t, w)``."""
+        """Room for the powers of s in a tile, ``(h, 5, w)``, and for its exponentials, ``(h, t, w)``."""
         if self._weights.shape != (height, temperatures, width):
             self._powers = torch.ones(height, ORDER, width)
             self._weights = torch.empty(height, temperatures, width)

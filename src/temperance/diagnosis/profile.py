@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from temperance.diagnosis.intervals import Resampling
+from temperance.diagnosis.moments import SMALLEST, LogSums
 from temperance.diagnosis.results import Curve, Figure, Profile, Reading
 from temperance.diagnosis.streaming import CHECKED, Seen
 from temperance.diagnosis.suspects import Suspects, mass
@@ -19,6 +20,7 @@ LOW, HIGH = 0.01, 1.0
 EXACT = 12
 POINTS = 61
 TOP = 100
+COUNTS = (1, 10, TOP)
 # Of a given τ, how far up and down one may want to go.
 ROOM = 2.0
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -86,8 +88,7 @@ class Sight:
         sums = self.seen.negatives.at(temperatures)
         tau = sums.temperatures[:, None]
         found = {"effective_share": sums.entropy.exp() / self.negatives}
-        for count in (1, 10, TOP):
-            found[f"top{count}"] = self._top_share(count, sums.temperatures, sums.log_sum)
+        found |= self._top_shares(sums)
         if self.positive is not None:
             margin = sums.log_sum - self.positive / tau
             unsolved = torch.sigmoid(margin)
@@ -146,14 +147,15 @@ class Sight:
         median = int(short.median())
         return median + 1 if median < self.seen.top_similarity.shape[1] else None
 
-    def _top_share(self, count: int, tau: Tensor, log_sum: Tensor) -> Tensor:
-        hardest = self.seen.top_similarity[:, :count].double()
-        return torch.stack(
-            [
-                (hardest / t - log_z[:, None]).exp().sum(dim=1)
-                for t, log_z in zip(tau, log_sum, strict=True)
-            ]
-        )
+    def _top_shares(self, sums: LogSums) -> dict[str, Float[Tensor, "t a"]]:
+        hardest = self.seen.top_similarity.double()
+        found: dict[str, list[Tensor]] = {f"top{count}": [] for count in COUNTS}
+        for tau, log_sum in zip(sums.temperatures, sums.log_sum, strict=True):
+            # What underflows takes long, and is nothing.
+            shares = (hardest / tau - log_sum[:, None]).float().clamp_min_(SMALLEST).exp_()
+            for count in COUNTS:
+                found[f"top{count}"].append(shares[:, :count].sum(dim=1))
+        return {name: torch.stack(parts) for name, parts in found.items()}
 
     def _curve(self, name: str, values: Float[Tensor, "t _"]) -> Curve:
         estimated = name == "estimated_false_negative_mass"

@@ -12,8 +12,8 @@ from temperance.diagnosis.streaming import Anchors, Seen, counts_above
 
 NEIGHBOURS = 10
 # Similarities of which so many are compared again, to see whom an anchor's neighbours choose.
-AFFORDED = 1 << 30
-FEWEST_QUERIES = 1024
+AFFORDED = 1 << 28
+FEWEST_QUERIES = 512
 # Two orders of summation give similarities that differ by less.
 ROUNDING = 1e-6
 

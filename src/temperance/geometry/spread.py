@@ -114,7 +114,10 @@ def effective_rank(embeddings: Float[Tensor, "n d"]) -> float:
         >>> round(effective_rank(torch.eye(3)), 4)
         3.0
     """
-    singular = torch.linalg.svdvals(unit(embeddings).double())
+    z = unit(embeddings).double()
+    # The squares of the singular values, in a fraction of the time.
+    gram = z.T @ z if len(z) > z.shape[1] else z @ z.T
+    singular = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
     share = singular / singular.sum()
     return float(torch.special.entr(share).sum().exp())
 

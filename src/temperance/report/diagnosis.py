@@ -341,7 +341,7 @@ def _method(found: Diagnosis) -> str:
         "of 95 %, by bootstrap over anchors.",
         f"Sums were taken exactly at {len(p.exact)} temperatures. Between them stands the polynomial that "
         "meets them and "
-        f"their first three derivatives; log Σ exp(s/τ) was at most {p.interpolation_error:.1g} off, "
+        f"their first four derivatives; log Σ exp(s/τ) was at most {p.interpolation_error:.1g} off, "
         "measured half-way "
         "at the first 64 anchors.",
         "Random vectors are drawn with as many numbers and rows as the sample. Published ranges are "
