@@ -1,6 +1,6 @@
 """Does a diagnosis point the way in which accuracy rises? Held against the extractors of a sweep.
 
-    temperance sweep glyphs --out runs/glyphs --seeds 2 \\
+    temperance sweep glyphs --seeds 2 --out runs/glyphs \\
         --temperatures 0.02,0.03,0.05,0.08,0.14,0.22,0.37,0.6,1
     python benchmarks/directions.py runs/glyphs glyphs
 

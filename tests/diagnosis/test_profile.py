@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import temperance
+import temperance.diagnosis
 from temperance import InputError, diagnose
 from temperance.contrast import threads
 from temperance.diagnosis import moments, rows, streaming
@@ -266,3 +267,41 @@ def test_rows_without_a_direction_are_counted_and_located() -> None:
     assert "(rows 3, 7, 9)" in str(caught.value)
     with pytest.raises(InputError, match="1 of 40 rows of y is zero and has no direction"):
         diagnose(randn(40, 3), randn(40, 3).index_fill(0, torch.tensor([5]), 0))
+
+
+def named(found: temperance.diagnosis.Diagnosis) -> dict[str, str]:
+    return {verdict.name: verdict.level for verdict in found.verdicts}
+
+
+def test_a_cone_is_called_one_and_gives_no_range() -> None:
+    x = 5 + randn(300, 12)
+    found = diagnose(x, x + 0.1 * randn(300, 12, seed=1), temperature=TAU)
+    assert named(found)["cone"] == "warning"
+    assert found.suggestion is None
+
+
+def test_shuffled_partners_are_noticed_and_give_no_range() -> None:
+    x, y, _ = clusters(300, 12, 300)
+    right = diagnose(x, y, temperature=TAU)
+    wrong = diagnose(x, y.flip(0), temperature=TAU)
+    assert named(right)["partners"] == "good"
+    assert right.suggestion is not None
+    assert named(wrong)["partners"] == "warning"
+    assert wrong.suggestion is None
+
+
+@pytest.mark.parametrize(("tau", "way"), [(0.005, "raise"), (0.2, "keep"), (5.0, "lower")])
+def test_the_direction_follows_the_effective_negatives(tau: float, way: str) -> None:
+    found = diagnose(randn(400, 12), temperature=tau)
+    assert found.suggestion is not None
+    assert found.suggestion.direction == way
+    level = named(found)["concentration"]
+    assert level == ("good" if way == "keep" else "warning")
+    assert ("cap" in named(found)) == (tau == 0.005)
+
+
+def test_duplicates_are_noticed() -> None:
+    x = randn(300, 12)
+    x[150:] = x[:150]
+    assert named(diagnose(x))["duplicates"] == "warning"
+    assert "duplicates" not in named(diagnose(randn(300, 12)))

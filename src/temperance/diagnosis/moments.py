@@ -23,8 +23,10 @@ SMALLEST = -80.0
 ORDER = 5
 # No cosine is lower.
 LOWEST = -2.0
-# Rows and columns of similarities that are worked on at a time, so that they stay in a core's cache.
-HEIGHT, WIDTH = 16, 2048
+# Rows and columns of similarities that are worked on at a time. Smaller tiles would stay in a core's cache,
+# and
+# lose more by threads that wait for Python's lock between operations.
+HEIGHT, WIDTH = 64, 2048
 
 
 class Moments:
@@ -32,7 +34,7 @@ class Moments:
 
     Args:
         anchors: how many.
-        temperatures: each τ > 0.
+        temperatures: each τ > 0, rising.
     """
 
     def __init__(self, anchors: int, temperatures: Sequence[float]) -> None:
@@ -40,14 +42,30 @@ class Moments:
         self._base = torch.full((anchors,), LOWEST, dtype=torch.float64)
         self._sums = torch.zeros(anchors, len(temperatures), ORDER, dtype=torch.float64)
 
-    def add(self, rows: slice, similarities: Float[Tensor, "h w"], spare: "Spare") -> None:
-        """Add similarities of some anchors; those of ``LEFT_OUT`` do not count."""
-        tops = torch.clamp_min(similarities.amax(dim=1), LOWEST).double()
+    def add(
+        self,
+        rows: slice,
+        similarities: Float[Tensor, "h w"],
+        spare: "Spare",
+        largest: Float[Tensor, " h"] | None = None,
+    ) -> None:
+        """Add similarities of some anchors; those of ``LEFT_OUT`` do not count.
+
+        Args:
+            rows: which anchors.
+            similarities: of them.
+            spare: memory of this thread.
+            largest: the largest similarity of each, if it is known.
+        """
+        largest = similarities.amax(dim=1) if largest is None else largest
+        tops = torch.clamp_min(largest, LOWEST).double()
         base = torch.maximum(self._base[rows], tops)
         sums = self._moved(self._sums[rows], base - self._base[rows])
         self._base[rows] = base
         h, w = similarities.shape
         slopes = self._slopes.float()[:, None]
+        # Cosines differ by 2 at most, so that at a higher τ nothing is so small.
+        steep = int((2 * slopes > -SMALLEST).sum())
         for top in range(0, h, HEIGHT):
             for left in range(0, w, WIDTH):
                 inside = slice(top, min(top + HEIGHT, h))
@@ -57,7 +75,8 @@ class Moments:
                 for i in range(2, ORDER):
                     torch.mul(powers[:, i - 1], powers[:, 1], out=powers[:, i])
                 torch.mul(powers[:, 1:2], slopes, out=weights)
-                weights.clamp_min_(SMALLEST).exp_()
+                weights[:, :steep].clamp_min_(SMALLEST)
+                weights.exp_()
                 sums[inside] += torch.bmm(weights, powers.transpose(1, 2))
         self._sums[rows] = sums
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from temperance.contrast import in_threads, workers_for
 from temperance.errors import InputError
 
 Vectors = npt.NDArray[Any]
@@ -57,14 +58,12 @@ class Rows:
 
     def take(self, index: Int[Tensor, " k"]) -> Float[Tensor, "k d"]:
         """Some rows by number, at length 1 in float32."""
-        picked = torch.from_numpy(_plain(self.vectors[index.numpy()]))
-        return _scaled(picked, self.inverse[index])
+        return _scaled(self.vectors[index.numpy()], self.inverse[index])
 
     def pieces(self) -> Iterator[tuple[slice, Float[Tensor, "c d"]]]:
         """All rows in order, at length 1 in float32, a piece at a time."""
         for rows in pieces_of(len(self), self.width):
-            picked = torch.from_numpy(_plain(self.vectors[rows]))
-            yield rows, _scaled(picked, self.inverse[rows])
+            yield rows, _scaled(self.vectors[rows], self.inverse[rows])
 
 
 def looked_through(
@@ -92,10 +91,15 @@ def looked_through(
     if vectors.dtype.kind != "f":
         raise InputError(f"{name} holds {vectors.dtype}; give floating-point vectors")
     lengths = torch.empty(len(vectors), dtype=torch.float64)
-    for rows in pieces_of(*vectors.shape):
-        piece = torch.from_numpy(_plain(vectors[rows]))
-        torch.linalg.vector_norm(piece, dim=1, dtype=torch.float64, out=lengths[rows])
-        on_rows(rows.stop - rows.start)
+    pieces = list(pieces_of(*vectors.shape))
+
+    def work(worker: int, workers: int) -> None:
+        for rows in pieces[worker::workers]:
+            piece = torch.from_numpy(_plain(vectors[rows]))
+            torch.linalg.vector_norm(piece, dim=1, dtype=torch.float64, out=lengths[rows])
+            on_rows(rows.stop - rows.start)
+
+    in_threads(work, workers_for(vectors.size, lengths.device), lengths.device)
     _refuse(name, ~torch.isfinite(lengths), "holds", "hold", "nan or infinity; look at what made")
     _refuse(name, lengths < SHORTEST, "is zero and has", "are zero and have", "no direction; leave")
     low, high = map(float, lengths.aminmax())
@@ -115,9 +119,12 @@ def _plain(piece: Vectors) -> Vectors:
     return np.array(piece, dtype=kind, order="C")
 
 
-def _scaled(piece: Tensor, inverse: Tensor) -> Float[Tensor, "c d"]:
+def _scaled(piece: Vectors, inverse: Tensor) -> Float[Tensor, "c d"]:
     """In the type that it came in, so that no digit of a double is lost before it is of length 1."""
-    return piece.mul_(inverse.to(piece.dtype)[:, None]).float()
+    kind = np.float64 if piece.dtype.itemsize >= 8 else np.float32
+    return torch.from_numpy(
+        np.multiply(piece, inverse.numpy().astype(kind)[:, None], dtype=kind)
+    ).float()
 
 
 def _refuse(name: str, bad: Tensor, one: str, many: str, fault: str) -> None:

@@ -139,6 +139,16 @@ def _of_pairs(
             collapsed=1.0,
         ),
         Measure(
+            name="mean_negative_similarity",
+            title="any two rows",
+            meaning="mean cosine of a row and the partner of another",
+            figure=Figure(
+                value=(x @ y.sum(dim=0) - positive).sum().item() / (len(x) * (len(x) - 1))
+            ),
+            random=0.0,
+            collapsed=1.0,
+        ),
+        Measure(
             name="local_separation",
             title="local separation",
             meaning="positive similarity less that of the ten hardest negatives",

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 from temperance.contrast import in_threads, workers_for
 from temperance.diagnosis.moments import LEFT_OUT, Moments, Spare
 from temperance.diagnosis.rows import Rows
 
 # Anchors that meet a piece of the candidates at a time.
-BLOCK = 128
+BLOCK = 256
+# Neighbouring candidates of which the most similar speaks for all.
+GROUP = 64
 # Anchors at which the error of the interpolation is measured.
-CHECKED = 64
+CHECKED = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +97,19 @@ def stream(
                 here = slice(start, min(start + BLOCK, a))
                 similarities = anchors.vectors[here] @ piece.vectors.T
                 _leave_out(anchors, here, piece, similarities)
-                seen.negatives.add(here, similarities, spares[2 * worker])
+                groups = _grouped(similarities)
+                tops = groups.amax(dim=2)
+                largest = tops.amax(dim=1)
+                seen.negatives.add(here, similarities, spares[2 * worker], largest)
                 few = min(here.stop, CHECKED) - start
                 if few > 0:
                     checked = slice(start, start + few)
                     seen.between.add(checked, similarities[:few], spares[2 * worker + 1])
                 if seen.same_class is not None:
                     _add_classes(seen.same_class, anchors, here, piece, similarities)
-                _keep_hardest(seen, here, piece, similarities)
+                some = (largest > seen.top_similarity[here, -1]).nonzero()[:, 0]
+                if len(some):
+                    _keep_hardest(seen, here, piece, (groups, tops), some)
 
         in_threads(work, workers, anchors.vectors.device)
         on_rows(rows.stop - rows.start)
@@ -193,18 +201,44 @@ def _add_classes(
             sums.add(inside, similarities[rows, columns], Spare())
 
 
-def _keep_hardest(seen: Seen, here: slice, piece: _Piece, similarities: Tensor) -> None:
-    """Put what is harder than the easiest kept so far in its place."""
+def _grouped(similarities: Float[Tensor, "h w"]) -> Float[Tensor, "h g s"]:
+    """Columns in groups; what fills the last one up is left out."""
+    ragged = -similarities.shape[1] % GROUP
+    filled = pad(similarities, (0, ragged), value=LEFT_OUT) if ragged else similarities
+    return filled.view(len(filled), -1, GROUP)
+
+
+def _keep_hardest(
+    seen: Seen,
+    here: slice,
+    piece: _Piece,
+    found: tuple[Float[Tensor, "h g s"], Float[Tensor, "h g"]],
+    rows: Int[Tensor, " r"],
+) -> None:
+    """Put what is harder than the easiest kept so far in its place.
+
+    Few groups of columns hold anything that is, and the largest of each tells which.
+
+    Args:
+        seen: where the hardest are kept.
+        here: the anchors.
+        piece: the candidates.
+        found: similarities in groups, and the largest of each.
+        rows: those of the anchors for which there is any.
+    """
+    groups, tops = found
     kept, index = seen.top_similarity[here], seen.top_index[here]
     top = kept.shape[1]
-    rows = (similarities.amax(dim=1) > kept[:, -1]).nonzero()[:, 0]
-    if len(rows) == 0:
-        return
-    candidates = similarities if len(rows) == len(kept) else similarities[rows]
-    harder = int((candidates > kept[rows, -1:]).sum(dim=1).max())
-    found = candidates.topk(min(top, harder), dim=1)
-    column = found.indices if piece.order is None else piece.order[found.indices]
-    both = torch.cat([kept[rows], found.values], dim=1).topk(top, dim=1)
+    above = int((tops[rows] > kept[rows, -1:]).sum(dim=1).max())
+    chosen = tops[rows].topk(min(above, top), dim=1).indices
+    members = groups[rows[:, None], chosen].flatten(1)
+    columns = (chosen[:, :, None] * GROUP + torch.arange(GROUP)).flatten(1)
+    hardest = members.topk(min(top, members.shape[1]), dim=1)
+    # What fills the last group up has no column of its own.
+    column = columns.gather(1, hardest.indices).clamp_max(len(piece.vectors) - 1)
+    if piece.order is not None:
+        column = piece.order[column]
+    both = torch.cat([kept[rows], hardest.values], dim=1).topk(top, dim=1)
     numbers = torch.cat([index[rows], column + piece.rows.start], dim=1)
     kept[rows] = both.values
     index[rows] = numbers.gather(1, both.indices)

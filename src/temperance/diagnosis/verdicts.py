@@ -31,6 +31,7 @@ SAME = 0.01
 IDENTICAL = 1 - 1e-5
 CAP = 0.01
 UNRELATED = 0.02
+NEAR = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +62,20 @@ def collapsed(evidence: Evidence) -> bool:
     return evidence.value("anisotropy") > CONE or evidence.value("uniformity") > POINT
 
 
+def strangers(evidence: Evidence) -> bool:
+    """Whether partners are hardly more similar than any two rows: shuffled, or nothing has been learnt."""
+    if "pretext_accuracy" not in evidence.measures:
+        return False
+    usual = evidence.value("mean_negative_similarity")
+    way = evidence.value("top10_negative_similarity") - usual
+    lead = evidence.value("positive_similarity") - usual
+    return evidence.value("pretext_accuracy") < UNRELATED and lead < NEAR * way
+
+
 def suggestion(evidence: Evidence) -> Suggestion | None:
     """The range in which a fair part of the negatives counts, or None where the space shows none."""
     n = evidence.data.negatives
-    if collapsed(evidence) or FEW * n < 1:
+    if collapsed(evidence) or strangers(evidence) or FEW * n < 1:
         return None
     median = [x / n for x in evidence.profile.effective_negatives["0.5"]]
     low, high = (_crossing(evidence.profile.temperature, median, share) for share in (FEW, MANY))
@@ -178,7 +189,7 @@ def _concentration(e: Evidence) -> Verdict | None:
         )
     return Verdict(
         name="concentration",
-        level="good",
+        level="note" if collapsed(e) or strangers(e) else "good",
         value=share,
         threshold=FEW,
         sentence=f"{words}.",
@@ -268,8 +279,7 @@ def _capped(e: Evidence) -> Verdict | None:
         value=1 / e.reading.temperature,
         threshold=1 / CAP,
         sentence=f"The logit scale is {1 / e.reading.temperature:.4g}, at its usual cap of 100 or beyond: "
-        "a learned "
-        "temperature has run to the end of its range, and no longer learns.",
+        "if it is learned, it has run to the end of its range, and learns no longer.",
         reason="CLIP and open_clip cap the scale at 100, τ = 0.01",
     )
 
@@ -279,22 +289,24 @@ def _partners(e: Evidence) -> Verdict | None:
         return None
     value = e.value("pretext_accuracy")
     positive, negative = e.value("positive_similarity"), e.value("top10_negative_similarity")
-    strangers = value < UNRELATED and positive < negative
+    apart = strangers(e)
     return Verdict(
         name="partners",
-        level="warning" if strangers else "good",
+        level="warning" if apart else "good",
         value=value,
         threshold=UNRELATED,
         sentence=(
             f"The partner is nearest for only {value:.1%} of the anchors, and the ten hardest negatives "
             "are more "
             f"similar ({negative:.2f} against {positive:.2f}): do the two files have one order?"
-            if strangers
+            if apart
             else f"The partner is the nearest of all for {value:.1%} of the anchors (cosine "
             f"{positive:.2f}; ten hardest "
             f"negatives {negative:.2f})."
         ),
-        reason=f"below {UNRELATED:.0%} pairs look shuffled, or nothing has been learnt",
+        reason=f"below {UNRELATED:.0%}, and with a lead over any two rows of less than {NEAR:.0%} of that "
+        "of the "
+        "hardest negatives, pairs look shuffled, or nothing has been learnt",
     )
 
 

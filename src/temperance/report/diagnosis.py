@@ -92,8 +92,8 @@ def _answer(found: Diagnosis) -> str:
     s = found.suggestion
     if s is None:
         lead = (
-            "No range of temperatures can be read off this space: its vectors lie too close together, or the "
-            "negatives are too few."
+            "No range of temperatures can be read off this space: its vectors lie too close together, its "
+            "pairs look shuffled, or the negatives are too few."
         )
     else:
         answer = f'<strong class="answer">τ = {s.low:.2g} to {s.high:.2g}</strong>'
@@ -139,7 +139,7 @@ def _profile(found: Diagnosis) -> str:
             "own class" if name == FALSE_MASS[0] else "suspected false (estimate)",
             p.temperature,
             curves[name],
-            "series-4",
+            "series-3",
             100,
         )
         for name in FALSE_MASS
@@ -343,7 +343,7 @@ def _method(found: Diagnosis) -> str:
         "meets them and "
         f"their first four derivatives; log Σ exp(s/τ) was at most {p.interpolation_error:.1g} off, "
         "measured half-way "
-        "at the first 64 anchors.",
+        "at the first 32 anchors.",
         "Random vectors are drawn with as many numbers and rows as the sample. Published ranges are "
         "those of encoders "
         "trained at τ from 0.07 to 1 in Wang and Liu, CVPR 2021, Table 1.",
