@@ -10,14 +10,22 @@ from PIL import Image
 
 import temperance
 from temperance.cli import main
+from temperance.cli.app import RULES
 from temperance.runs.results import json_schema
 from temperance.speed import implementations, measuring, memory
+from temperance.temperatures import KINDS
 
 
 def run(*arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
         main(list(arguments))
     return int(ended.value.code or 0)
+
+
+def test_help_lists_every_rule_for_the_temperature() -> None:
+    # Typed out there, so that help loads no torch.
+    for name, kind in KINDS.items():
+        assert f"{kind.form}" in RULES, name
 
 
 def test_explain_prints_the_known_figures_and_writes_a_page(tmp_path: Path, capsys) -> None:

@@ -95,7 +95,19 @@ def of_instances(a: Tensor, b: Tensor, labels: Tensor, temperature: Tensor, **op
     return loss(a, b, ids=ids)
 
 
+def effective_among_classes(a: Tensor, b: Tensor, labels: Tensor, **options) -> Tensor:
+    options["temperature"] = EffectiveNegatives(0.3)
+    return sup_con(a, labels, **options) + queued(info_nce, a, b, labels, **options)
+
+
+def of_instances_and_queue(a: Tensor, b: Tensor, labels: Tensor, **options) -> Tensor:
+    loss = InfoNCE(PerAnchor(30).to(a.dtype), backend=options["backend"])
+    return loss(a, b, QUEUE.to(a.dtype), ids=torch.arange(len(a)))
+
+
 LOSSES: dict[str, Call] = {
+    "effective negatives, classes and queue": effective_among_classes,
+    "per instance, queue": of_instances_and_queue,
     "aligned": aligned,
     "effective negatives": effective,
     "artanh": linked,

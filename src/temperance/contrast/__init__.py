@@ -15,6 +15,7 @@ from temperance.contrast.pairs import COUNT, LINEAR, SOFTPLUS, pair_sums
 from temperance.contrast.ranks import (
     gathered,
     lengths_over_ranks,
+    of_all_ranks,
     parts_of_ranks,
     rank,
     ranks,
@@ -45,6 +46,7 @@ __all__ = [
     "in_threads",
     "inverse_norms",
     "lengths_over_ranks",
+    "of_all_ranks",
     "pair_sums",
     "parts_of_ranks",
     "rank",

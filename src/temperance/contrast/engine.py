@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 from temperance.contrast import tiled
 from temperance.contrast.dense import NO_THRESHOLD, dense_contrast
 from temperance.contrast.layout import OVER_RANKS, Backend, Candidates, Layout
-from temperance.contrast.ranks import gathered
+from temperance.contrast.ranks import of_all_ranks
 from temperance.contrast.ring import ring_log_sums
 from temperance.contrast.tiled import Sums
 
@@ -159,15 +159,10 @@ def _over_gathered(
         if there[1] is None or back[1] is None:
             return loss, None
         return loss, replace(there[1], columns=back[1].rows)
-    first, *queues = pieces.parts
-    everyone, start = gathered(first)
-    layout = layout.moved(start)
-    if layout.candidate_class is not None:
-        theirs, ours = layout.candidate_class[: len(first)], layout.candidate_class[len(first) :]
-        layout = replace(layout, candidate_class=torch.cat([gathered(theirs)[0], ours]))
+    pieces, layout = of_all_ranks(pieces, layout)
     return contrast(
         anchors,
-        [everyone, *queues],
+        pieces.parts,
         target,
         layout,
         weights=weights,
@@ -185,11 +180,7 @@ def _over_ring(
     rest: _Rest,
 ) -> tuple[Tensor, Statistics | None]:
     first, *queues = pieces.parts
-    travelling, staying = layout, layout.among_others()
-    if layout.candidate_class is not None:
-        theirs, ours = layout.candidate_class[: len(first)], layout.candidate_class[len(first) :]
-        travelling = replace(layout, candidate_class=theirs)
-        staying = replace(staying, candidate_class=ours)
+    travelling, staying = layout.split(len(first))
     shifted = rest.bound > tiled.UNSHIFTED[anchors.dtype]
     rows, columns = ring_log_sums(anchors, first, travelling, shifted, rest.statistics)
     if queues:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from temperance.contrast.layout import OVER_RANKS, Backend, Candidates, Layout
-from temperance.contrast.ranks import gathered
+from temperance.contrast.ranks import of_all_ranks
 from temperance.contrast.threads import in_threads, workers_for
 from temperance.contrast.tiled import whole_rows
 
@@ -42,11 +42,9 @@ def floors(
     Returns:
         ``(n,)``; -inf where an anchor has no negatives.
     """
-    first, *rest = candidates
+    pieces = Candidates(tuple(x.detach() for x in candidates), tuple(scales))
     if backend in OVER_RANKS:
-        first, start = gathered(first.detach())
-        layout = layout.moved(start)
-    pieces = Candidates((first, *rest), tuple(scales))
+        pieces, layout = of_all_ranks(pieces, layout)
     n, m = len(anchors), len(pieces)
     lengths = [t.vectors.norm(dim=1).max() for t in pieces.tiles(ROWS, anchors.dtype)]
     slack = anchors.norm(dim=1) * torch.stack(lengths).max() * ROUNDING[anchors.dtype]

@@ -68,9 +68,18 @@ class Layout:
         own, itself = (None if x is None else x + start for x in (self.own, self.itself))
         return replace(self, own=own, itself=itself)
 
+    def split(self, size: int) -> tuple["Layout", "Layout"]:
+        """The layouts towards the first ``size`` candidates and towards the rest, which hold no positives."""
+        rest = self.among_others()
+        if self.candidate_class is None:
+            return self, rest
+        theirs, ours = self.candidate_class[:size], self.candidate_class[size:]
+        return replace(self, candidate_class=theirs), replace(rest, candidate_class=ours)
+
     def among_others(self) -> "Layout":
         """The same for candidates that are none of the anchors and none of their positives."""
-        return replace(self, own=None, itself=None)
+        sums: Sums = "both" if self.sums == "both" else "rows"
+        return replace(self, sums=sums, own=None, itself=None)
 
 
 @dataclass(frozen=True, eq=False)

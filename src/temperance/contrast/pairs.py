@@ -1,6 +1,5 @@
 """Sums over pairs of a function of each logit by itself: no softmax ties them together."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch.nn.functional import softplus
 
 from temperance.contrast.elementwise import Elementwise
 from temperance.contrast.layout import Backend, Candidates, Layout
-from temperance.contrast.ranks import gathered
+from temperance.contrast.ranks import of_all_ranks
 from temperance.contrast.ring import layouts_of_ranks, ring_sums
 from temperance.contrast.threads import in_threads, workers_for
 from temperance.contrast.tiled import tiles_of_logits
@@ -54,10 +53,8 @@ def pair_sums(
         layout.block(slice(0, len(anchors))).leave_out(logits, slice(0, len(candidates)))
         return function.value(logits).sum(dim=1)
     if backend == "gather":
-        everyone, start = gathered(candidates)
-        if layout.candidate_class is not None:
-            layout = replace(layout, candidate_class=gathered(layout.candidate_class)[0])
-        return pair_sums(anchors, everyone, bias, layout.moved(start), function)
+        pieces, layout = of_all_ranks(Candidates((candidates,), (None,)), layout)
+        return pair_sums(anchors, pieces.parts[0], bias, layout, function)
     if backend == "ring":
         layouts = layouts_of_ranks(layout)
 

@@ -1,11 +1,14 @@
 """Several processes that share a batch: what each of them has, brought together."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from jaxtyping import Float, Shaped
 from torch import Tensor
+
+from temperance.contrast.layout import Candidates, Layout
 
 
 def ranks() -> int:
@@ -54,6 +57,20 @@ def gathered(x: Shaped[Tensor, "n ..."]) -> tuple[Shaped[Tensor, "m ..."], int]:
     """
     rows, start = _Gathered.apply(x) if x.requires_grad else _together(x)
     return rows, start
+
+
+def of_all_ranks(candidates: Candidates, layout: Layout) -> tuple[Candidates, Layout]:
+    """The same, the first part of the candidates being that of all ranks; queues are each rank's own."""
+    first, *queues = candidates.parts
+    scale, *others = candidates.scales
+    everyone, start = gathered(first)
+    scales = (None if scale is None else gathered(scale)[0], *others)
+    theirs, ours = layout.split(len(first))
+    layout = layout.moved(start)
+    if theirs.candidate_class is not None and ours.candidate_class is not None:
+        classes = torch.cat([gathered(theirs.candidate_class)[0], ours.candidate_class])
+        layout = replace(layout, candidate_class=classes)
+    return Candidates((everyone, *queues), scales), layout
 
 
 def _together(x: Tensor) -> tuple[Tensor, int]:

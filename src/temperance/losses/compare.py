@@ -14,7 +14,6 @@ from torch.nn.functional import softplus
 from temperance.contrast import (
     OVER_RANKS,
     Backend,
-    Candidates,
     Layout,
     custom_diagonal,
     custom_log_sums,
@@ -128,14 +127,8 @@ def compare(
     @torch.no_grad()
     def batch() -> Batch:
         space, seen = space_at(first.new_ones((), dtype=arithmetic(first)))
-        pieces = Candidates(
-            tuple(space.candidates) or (space.anchors,), tuple(space.scales) or (None,)
-        )
-        theirs = where(space)
-        if theirs is None:
-            assert seen.own is not None
-            theirs = (space.anchors * pieces.first(seen.own, space.anchors.dtype)).sum(dim=1)
-        return Batch(space.anchors, pieces, seen, theirs, ids, options.backend)
+        travels = over_ranks and positives is None
+        return space.batch(seen, where(space), ids, over_ranks=over_ranks, travels=travels)
 
     tau, link = tempered(options.temperature, similarity, first, n, batch)
     factors = anchor_weights(options.reduction, weights, n, tau, over_ranks=over_ranks)

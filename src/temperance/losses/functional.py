@@ -35,7 +35,6 @@ from temperance.contrast import (
     OVER_RANKS,
     SOFTPLUS,
     Backend,
-    Candidates,
     Elementwise,
     Layout,
     gathered,
@@ -360,8 +359,7 @@ def sup_con(
         theirs = seen.positions(0)
         means = (_class_sums(theirs, groups, backend) - theirs) / others.clamp_min(1)[:, None]
         found = (seen.anchors * means).sum(dim=1)[~alone]
-        pieces = Candidates(tuple(seen.candidates), tuple(seen.scales))
-        return Batch(seen.anchors, pieces, layout, found, None, backend)
+        return seen.batch(layout, found, over_ranks=over_ranks, travels=over_ranks)
 
     tau, link = tempered(temperature, similarity, embeddings, n, batch)
     space = symmetric_logits(named(similarity), tau, {"embeddings": embeddings}, backend)
@@ -569,17 +567,15 @@ def sigmoid(
     check_backend(backend, kernels=False)
     check_pair("image", image, "text", text)
     n = len(image)
-    own = torch.arange(n, device=image.device)
-    layout = Layout(own=own)
+    layout = Layout(own=torch.arange(n, device=image.device))
+    over_ranks = backend in OVER_RANKS
     _check_shared(temperature)
 
     @torch.no_grad()
     def batch() -> Batch:
         one = image.new_ones((), dtype=arithmetic(image))
-        seen = logits(named(similarity), one, {"image": image}, {"text": text})
-        pieces = Candidates(tuple(seen.candidates), tuple(seen.scales))
-        together = (seen.anchors * pieces.first(own, seen.anchors.dtype)).sum(dim=1)
-        return Batch(seen.anchors, pieces, layout, together, None, backend)
+        seen = logits(named(similarity), one, {"image": image}, {"text": text}, backend)
+        return seen.batch(layout, over_ranks=over_ranks, travels=over_ranks)
 
     tau, link = tempered(temperature, similarity, image, n, batch)
     layout = replace(layout, link=link)
@@ -591,7 +587,7 @@ def sigmoid(
     apart = pair_sums(space.anchors, theirs, b, layout, SOFTPLUS, backend)
     same = (space.anchors * theirs).sum(dim=1)
     together = softplus(-((same if link is None else link(same)) + b), threshold=40.0)
-    factors = anchor_weights(reduction, None, n, tau, over_ranks=backend in OVER_RANKS)
+    factors = anchor_weights(reduction, None, n, tau, over_ranks=over_ranks)
     losses = together + apart
     return losses if factors is None else torch.dot(losses, factors)
 

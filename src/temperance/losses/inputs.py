@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from temperance.contrast import (
@@ -202,6 +202,32 @@ class Logits:
             statistics=statistics,
             backend=backend,
         )
+
+    def batch(
+        self,
+        layout: Layout,
+        positives: Float[Tensor, " _"] | None = None,
+        ids: Int[Tensor, " n"] | None = None,
+        *,
+        over_ranks: bool = False,
+        travels: bool = False,
+    ) -> Batch:
+        """What a rule for the temperature may look at, where dot products are similarities.
+
+        Args:
+            layout: which candidates are negatives.
+            positives: similarities of the positives; None where those are the anchors' own candidates.
+            ids: which instances the anchors are, or None.
+            over_ranks: see ``Batch``.
+            travels: see ``Batch``.
+        """
+        scales = tuple(self.scales) or (None,)
+        pieces = Candidates(tuple(self.candidates) or (self.anchors,), scales)
+        if positives is None:
+            assert layout.own is not None
+            own = pieces.first(layout.own, self.anchors.dtype)
+            positives = (self.anchors * own).sum(dim=1)
+        return Batch(self.anchors, pieces, layout, positives, ids, over_ranks, travels)
 
     def linked(self, link: Elementwise | None) -> "Logits":
         """The same, bounded by what an increasing link makes of the longest dot products."""

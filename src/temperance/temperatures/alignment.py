@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from temperance.contrast import OVER_RANKS, total_over_ranks
+from temperance.contrast import total_over_ranks
 from temperance.temperatures.policy import Batch, Policy, checked
 
 
@@ -42,6 +42,6 @@ class AlignmentAware(Policy):
         """τ₀, more by how well the positives of the batch agree."""
         found = batch.positives
         total, count = found.sum(), found.new_tensor(float(len(found)))
-        if batch.backend in OVER_RANKS:
+        if batch.over_ranks:
             total, count = total_over_ranks(total), total_over_ranks(count)
         return self.base * (1 + self.strength * (total / count - self.reference))

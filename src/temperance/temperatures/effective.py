@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from temperance.contrast import (
-    OVER_RANKS,
     in_threads,
     total_over_ranks,
     whole_rows,
@@ -77,11 +76,10 @@ class EffectiveNegatives(Policy):
     @torch.no_grad()
     def temperature(self, batch: Batch) -> Float[Tensor, ""] | Float[Tensor, " n"]:
         """The root for the batch, or for each of its anchors."""
-        over_ranks = batch.backend in OVER_RANKS
         batch = batch.everyone()
         begin = float(self.found) if math.isfinite(float(self.found)) else math.log(0.1)
         block, counts = _sample(batch)
-        log_tau, self.clamped = self._for_batch(block, counts, begin, over_ranks)
+        log_tau, self.clamped = self._for_batch(block, counts, begin, batch.over_ranks)
         self.found.fill_(log_tau)
         if not self.per_anchor:
             return self._scalar(batch, math.exp(log_tau))

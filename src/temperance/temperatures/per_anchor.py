@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from temperance.contrast import OVER_RANKS, parts_of_ranks
+from temperance.contrast import parts_of_ranks
 from temperance.errors import InputError
 from temperance.temperatures.policy import Batch, Policy, checked, checked_range
 
@@ -121,7 +121,7 @@ class PerAnchor(Policy):
     @torch.no_grad()
     def _store(self, batch: Batch, ids: Tensor, average: Tensor, slope: Tensor) -> None:
         """Keep what the batch told, each instance once, on all ranks alike."""
-        if batch.backend in OVER_RANKS:
+        if batch.over_ranks:
             ids, average, slope = (torch.cat(parts_of_ranks(x)) for x in (ids, average, slope))
         once, member, counts = torch.unique(ids, return_inverse=True, return_counts=True)
         mean = [x.new_zeros(len(once)).index_add_(0, member, x) / counts for x in (average, slope)]

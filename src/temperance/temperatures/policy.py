@@ -6,15 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from temperance.contrast import (
-    OVER_RANKS,
-    Backend,
-    Candidates,
-    Elementwise,
-    Layout,
-    gathered,
-    lengths_over_ranks,
-)
+from temperance.contrast import Candidates, Elementwise, Layout, lengths_over_ranks, of_all_ranks
 from temperance.errors import InputError
 
 
@@ -28,7 +20,8 @@ class Batch:
         layout: which candidates are negatives.
         positives: ``(n,)`` similarity of each anchor and its positive.
         ids: ``(n,)`` which instance of the whole data set each anchor is, or None where nobody said.
-        backend: over whose candidates; see ``temperance.functional``.
+        over_ranks: whether the ranks share the temperature, as they share a batch.
+        travels: whether the first part of the candidates is that of all ranks; a queue is each rank's own.
     """
 
     anchors: Float[Tensor, "n d"]
@@ -36,27 +29,23 @@ class Batch:
     layout: Layout
     positives: Float[Tensor, " n"]
     ids: Int[Tensor, " n"] | None = None
-    backend: Backend = "auto"
+    over_ranks: bool = False
+    travels: bool = False
 
     @property
     def negatives(self) -> int:
         """How many each anchor has."""
         left_out = (self.layout.own is not None) + (self.layout.itself is not None)
-        count = len(self.candidates) - left_out
-        if self.backend in OVER_RANKS:
-            count += sum(lengths_over_ranks(self.candidates.parts[0])) - len(
-                self.candidates.parts[0]
-            )
-        return count
+        first = self.candidates.parts[0]
+        others = sum(lengths_over_ranks(first)) - len(first) if self.travels else 0
+        return len(self.candidates) + others - left_out
 
     def everyone(self) -> "Batch":
-        """The same, the first part of the candidates being that of all ranks where they share a batch."""
-        if self.backend not in OVER_RANKS:
+        """The same with the candidates of all ranks, where those are negatives."""
+        if not self.travels:
             return self
-        first, *rest = self.candidates.parts
-        rows, start = gathered(first)
-        candidates = replace(self.candidates, parts=(rows, *rest))
-        return replace(self, candidates=candidates, layout=self.layout.moved(start), backend="auto")
+        candidates, layout = of_all_ranks(self.candidates, self.layout)
+        return replace(self, candidates=candidates, layout=layout, travels=False)
 
 
 class Policy(nn.Module):
