@@ -149,11 +149,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.memory:
         loss = dict(losses(options.only, options.rows, options.limit))[options.memory]
-        step(loss, 256)()  # threads' and libraries' own memory comes before the count
-        print(peak_above(step(loss, options.rows), torch.device("cpu")))
         # Threads' and libraries' own memory comes before the count.
         step(loss, max(CLASS, options.rows // 4))()
-        print(peak_of(step(loss, options.rows)))
+        print(peak_above(step(loss, options.rows), torch.device("cpu")))
         return
     print(
         f"{options.rows:,} pairs, D = {WIDTH}, τ = {TAU:g}; torch {torch.__version__}, "
