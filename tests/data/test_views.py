@@ -55,3 +55,24 @@ def test_colours_change_and_some_pictures_turn_grey(recipe: str) -> None:
     assert 0.1 < float(grey.float().mean()) < 0.3
     unchanged = (centre - images[0, :, 0, 0] / 255).abs().amax(1) < 1e-3
     assert 0.05 < float(unchanged.float().mean()) < 0.3
+
+
+def test_textured_views_lay_ink_on_grounds() -> None:
+    letters = torch.from_numpy(load_images("glyphs").images[:64])
+    views = Views(1, 28, "textured")
+    a, b = views.pair(letters, 3)
+    again, _ = views.pair(letters, 3)
+    torch.testing.assert_close(a, again, rtol=0, atol=0)
+    assert 0 <= float(a.min()) <= float(a.max()) <= 1
+    # The margins are no longer black, nor the ink always lighter than its ground.
+    edges = torch.stack([a[:, 0, 0].mean(1), a[:, 0, -1].mean(1)])
+    assert float(edges.min()) > 0.02
+    assert float(edges.std()) > 0.1
+    middle = a[:, 0, 8:20, 8:20].flatten(1)
+    assert 0.2 < float((middle.median(1).values > a[:, 0].flatten(1).mean(1)).float().mean()) < 0.8
+    assert not torch.equal(a, b)
+
+
+def test_textured_views_refuse_colours() -> None:
+    with pytest.raises(InputError, match="'textured' lay grey ink"):
+        Views(3, 32, "textured")

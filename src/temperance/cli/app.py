@@ -318,7 +318,7 @@ def list_data(json: Json = False) -> None:
 @data_app.command("show", epilog="Example: temperance data show cifar10 --views simclr")
 def show_data(
     data: Data = None,
-    views: Annotated[str, typer.Option(help="default, simclr or moco-v2.")] = "default",
+    views: Annotated[str, typer.Option(help="default, simclr, moco-v2 or textured.")] = "default",
     count: Annotated[int, typer.Option(help="Images on the sheet.")] = 32,
     seed: Annotated[int, typer.Option(help="Of the images and their views.")] = 0,
     image_size: ImageSize = None,
