@@ -28,6 +28,16 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same_weights() -> None:
     assert not first.encoder.training
 
 
+def test_batch_normalisation_looks_at_the_batch() -> None:
+    averages = [
+        x
+        for name, x in train(IMAGES, CONFIG).encoder.state_dict().items()
+        if name.endswith("running_mean")
+    ]
+    assert averages
+    assert all(x.abs().min() > 0 for x in averages)
+
+
 RULES = ["cosine:0.1,0.5", "learnable", "effective:0.3", "per-anchor"]
 
 

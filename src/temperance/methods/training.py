@@ -70,7 +70,8 @@ def train(
     """
     if len(images) < 2:
         raise InputError(f"{len(images)} training image; instance discrimination needs at least 2")
-    encoder = untrained(images, config.seed)
+    # Lightning leaves modes as it finds them; batch normalisation is to look at the batch.
+    encoder = untrained(images, config.seed).train()
     batches = _EpochBatches(len(images), config.batch_size, config.seed)
     module = SimCLR(encoder, config, steps=config.epochs * len(batches), instances=len(images))
     record = _Record(on_epoch)
