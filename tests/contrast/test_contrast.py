@@ -106,6 +106,37 @@ def with_gradients(loss, a: Tensor, b: Tensor, tau: float, dtype: torch.dtype, *
     return value.detach(), a.grad, b.grad, t.grad
 
 
+def tied(how: str, n: int, d: int, tau: float) -> tuple[Tensor, Tensor]:
+    """Pairs whose negatives are about as near as their positives."""
+    a, noise = (vectors(n, d, seed, torch.float32) for seed in range(2))
+    if how == "groups":
+        centres, far = a[torch.arange(n) // 4], tau
+    else:
+        centres, far = a[:1], 0.03
+    return tuple(normalize(centres + far * x, dim=1) for x in (noise, noise.flip(0)))
+
+
+def terms(name: str, a: Tensor, b: Tensor, tau: float) -> tuple[float, float]:
+    """Sums of w σ E|s⁺ - s|/τ², which bound the slope in τ, and of w σ/τ²."""
+    a, b = (normalize(x.double(), dim=1) for x in (a, b))
+    if name == "nt_xent":
+        a = torch.cat([a, b])
+        b, own = a, torch.arange(len(a)).roll(len(a) // 2)
+    else:
+        own = torch.arange(len(a))
+    size = weight = 0.0
+    for s in [a @ b.T, b @ a.T][: 1 + (name == "clip")]:
+        apart = s - s.gather(1, own[:, None])
+        shares = apart.scatter(1, own[:, None], -torch.inf)
+        if name == "nt_xent":
+            shares.fill_diagonal_(-torch.inf)
+        unsolved = torch.sigmoid((shares / tau).logsumexp(1))
+        shares = (shares / tau).softmax(1)
+        size += float((unsolved * (shares * apart.abs()).sum(1)).mean()) / tau**2
+        weight += float(unsolved.mean()) / tau**2
+    return (size / 2, weight / 2) if name == "clip" else (size, weight)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("tau", [1e-4, 1e-3, 0.01, 0.07, 0.5, 1.0, 100.0, 1e4])
 @pytest.mark.parametrize("converged", [False, True])
@@ -116,10 +147,14 @@ def test_float32_is_as_exact_as_float32_allows(name: str, tau: float, converged:
     found = with_gradients(LOSSES[name], a, b, tau, torch.float32, backend="tiled")
     true = with_gradients(LOSSES[name], a, b, tau, torch.float64, backend="dense")
     bound = 4 * 2**-24 / tau + 2e-6
+    size, weight = terms(name, a, b, tau)
     for x, y in zip(found, true, strict=True):
         assert bool(torch.isfinite(x).all())
         if float(y.abs().max()) > torch.finfo(torch.float32).tiny * 1e6:
-            assert relative(x, y) <= bound
+            if y is true[3]:
+                assert abs(float(x - y)) <= bound * size + 2**-24 * weight
+            else:
+                assert relative(x, y) <= bound
 
 
 def test_keeps_its_gradient_where_cross_entropy_loses_it() -> None:
@@ -129,6 +164,24 @@ def test_keeps_its_gradient_where_cross_entropy_loses_it() -> None:
     assert float(true[0]) < 1e-2
     assert relative(found[0], true[0]) < 1e-5
     assert relative(found[3], true[3]) < 1e-5
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("tau", [1e-4, 1e-3, 0.01, 0.07])
+@pytest.mark.parametrize("how", ["groups", "one cone"])
+@pytest.mark.parametrize("n", [8, 300])
+def test_the_slope_in_the_temperature_keeps_its_digits_where_negatives_tie_with_the_positive(
+    name: str, tau: float, how: str, n: int
+) -> None:
+    a, b = tied(how, n, 64, tau)
+    tau = float(torch.tensor(tau))
+    found = with_gradients(LOSSES[name], a, b, tau, torch.float32, backend="tiled")
+    true = with_gradients(LOSSES[name], a, b, tau, torch.float64, backend="dense")
+    size, weight = terms(name, a, b, tau)
+    assert abs(float(true[3])) <= size * (1 + 1e-9)
+    assert abs(float(found[3] - true[3])) <= (4 * 2**-24 / tau + 2e-6) * size + 2**-24 * weight
+    for x, y in zip(found[:3], true[:3], strict=True):
+        assert relative(x, y) <= 4 * 2**-24 / tau + 2e-6
 
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float16, 2**-11), (torch.bfloat16, 2**-8)])

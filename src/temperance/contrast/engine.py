@@ -192,14 +192,16 @@ def _over_ring(
             scales=pieces.scales[1:],
             **asdict(replace(rest, target_in_sum=False)),
         )
-        rows = tiled.merge(
-            [rows, Sums(log_sum) if found is None else replace(found.rows, log_sum=log_sum)]
-        )
+        base = log_sum.detach().nan_to_num(neginf=0.0)
+        there = Sums(base, torch.exp(log_sum - base))
+        if found is not None:
+            there = replace(found.rows, base=there.base, total=there.total)
+        rows = tiled.merge([rows, there])
     if target is None:
         assert layout.own is not None
         target = (anchors * first[layout.own]).sum(dim=1)
     sides = [rows] if columns is None else [rows, columns]
-    margins = torch.cat([side.log_sum - target for side in sides])
+    margins = torch.cat([side.above(target) for side in sides])
     losses = softplus(margins, threshold=NO_THRESHOLD) if rest.target_in_sum else margins
     loss = losses if weights is None else torch.dot(losses, weights.to(losses.dtype))
     if not rest.statistics:
@@ -219,12 +221,11 @@ class _Call:
     statistics: bool
     passes: ModuleType
 
-    def head(self, log_sum: Tensor, target: Tensor) -> Tensor:
-        margin = log_sum - target
+    def head(self, margin: Tensor) -> Tensor:
         return softplus(margin, threshold=NO_THRESHOLD) if self.target_in_sum else margin
 
-    def slope(self, log_sum: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-        return torch.sigmoid(log_sum - target) * weights if self.target_in_sum else weights
+    def slope(self, margin: Tensor, weights: Tensor) -> Tensor:
+        return torch.sigmoid(margin) * weights if self.target_in_sum else weights
 
 
 class _Contrast(torch.autograd.Function):
@@ -291,9 +292,9 @@ def _losses(
     )
     found = into if target is None else target
     assert found is not None
-    losses = call.head(rows.log_sum, found)
+    losses = call.head(rows.above(found))
     if columns is not None:
-        losses = torch.cat([losses, call.head(columns.log_sum, found)])
+        losses = torch.cat([losses, call.head(columns.above(found))])
     return losses, found, (rows, columns)
 
 
@@ -317,24 +318,24 @@ def _with_gradients(
             layout,
             call.shifted,
             target,
-            lambda here, log_sum, target: call.slope(log_sum, target, weights[here]),
+            lambda here, margin: call.slope(margin, weights[here]),
             wanted,
             call.statistics,
         )
-        losses = call.head(rows.log_sum, found)
+        losses = call.head(rows.above(found))
     else:
         losses, found, (rows, columns) = _losses(call, anchors, target, parts)
-        slope = call.slope(rows.log_sum, found, weights[:n])
+        slope = call.slope(rows.above(found), weights[:n])
         at, total = None, slope
         if columns is not None:
-            at = columns.log_sum, call.slope(columns.log_sum, found, weights[n:])
-            total = slope + at[1]
+            other = call.slope(columns.above(found), weights[n:])
+            at, total = (columns.base, columns.weight(other)), slope + other
         grad, grads = call.passes.gradients(
             anchors,
             pieces,
             layout,
             call.shifted,
-            (rows.log_sum, slope),
+            (rows.base, rows.weight(slope)),
             at,
             wanted or (False,),
             None if target is not None else total,
@@ -346,12 +347,14 @@ def _with_gradients(
 
 def _sums_of(logits: Tensor) -> Sums:
     """The sums over the rows of a whole matrix."""
-    log_sum = logits.logsumexp(dim=1)
-    shares = torch.exp(logits - log_sum.nan_to_num(neginf=0.0)[:, None])
-    mean = (shares * logits.nan_to_num(neginf=0.0)).sum(dim=1)
-    return Sums(log_sum, mean, logits.amax(dim=1))
+    largest = logits.amax(dim=1)
+    base = largest.nan_to_num(neginf=0.0)
+    shares = torch.exp(logits - base[:, None])
+    total = shares.sum(dim=1)
+    weighted = (shares * logits.nan_to_num(neginf=0.0)).sum(dim=1)
+    return Sums(base, total, weighted / total.masked_fill(total == 0, 1.0), largest)
 
 
 def _statistics(target: Tensor, flat: list[Tensor], layout: Layout) -> Statistics:
-    columns = Sums(*flat[3:]) if layout.sums == "both" else None
-    return Statistics(target, Sums(*flat[:3]), columns)
+    columns = Sums(*flat[4:]) if layout.sums == "both" else None
+    return Statistics(target, Sums(*flat[:4]), columns)

@@ -84,7 +84,8 @@ def _logits(
 @triton.jit
 @no_type_check
 def sums(
-    log_sum,
+    base_of,
+    total_of,
     mean_logit,
     largest,
     span,
@@ -111,11 +112,11 @@ def sums(
     COLUMNS: tl.constexpr,
     DEPTH: tl.constexpr,
 ):
-    """For a block of rows the log of the sum of exponentials over ``span`` columns.
+    """For a block of rows the sum over ``span`` columns of the exponentials of logits less a base.
 
     Results are ``(splits, n)``; those that are None are left out. The grid is blocks of rows × splits.
     """
-    KIND: tl.constexpr = log_sum.dtype.element_ty
+    KIND: tl.constexpr = base_of.dtype.element_ty
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     split = tl.program_id(1).to(tl.int64)
     top = tl.full((ROWS,), float("-inf"), KIND)
@@ -141,12 +142,11 @@ def sums(
             # An excluded logit is -inf and its share 0; their product counts as 0.
             logits = tl.where(logits > float("-inf"), logits, 0.0)
             weighted = weighted * shrink + tl.sum(shares * logits, 1)
-    there = total > 0
-    total = tl.where(there, total, 1.0)
     at = split * n + rows
-    tl.store(log_sum + at, tl.where(there, base + tl.log(total), float("-inf")), mask=rows < n)
+    tl.store(base_of + at, base, mask=rows < n)
+    tl.store(total_of + at, total, mask=rows < n)
     if mean_logit is not None:
-        tl.store(mean_logit + at, weighted / total, mask=rows < n)
+        tl.store(mean_logit + at, weighted / tl.where(total > 0, total, 1.0), mask=rows < n)
         tl.store(largest + at, top, mask=rows < n)
 
 
@@ -154,10 +154,10 @@ def sums(
 @no_type_check
 def gradients(
     grad,
-    row_log_sum,
-    row_slope,
-    column_log_sum,
-    column_slope,
+    row_base,
+    row_weight,
+    column_base,
+    column_weight,
     span,
     x,
     x_scale,
@@ -202,14 +202,14 @@ def gradients(
         )
         # fmt: on
         slopes = tl.zeros((ROWS, COLUMNS), KIND)
-        if row_log_sum is not None:
-            there = tl.load(row_log_sum + rows, mask=rows < n, other=0.0)
-            slope = tl.load(row_slope + rows, mask=rows < n, other=0.0)
-            slopes += tl.exp(logits - there[:, None]) * slope[:, None]
-        if column_log_sum is not None:
-            there = tl.load(column_log_sum + columns, mask=columns < m, other=0.0)
-            slope = tl.load(column_slope + columns, mask=columns < m, other=0.0)
-            slopes += tl.exp(logits - there[None, :]) * slope[None, :]
+        if row_base is not None:
+            there = tl.load(row_base + rows, mask=rows < n, other=0.0)
+            weight = tl.load(row_weight + rows, mask=rows < n, other=0.0)
+            slopes += tl.exp(logits - there[:, None]) * weight[:, None]
+        if column_base is not None:
+            there = tl.load(column_base + columns, mask=columns < m, other=0.0)
+            weight = tl.load(column_weight + columns, mask=columns < m, other=0.0)
+            slopes += tl.exp(logits - there[None, :]) * weight[None, :]
         vectors = _vectors(y, y_scale, y_row, y_column, columns, m, outer, d, KIND)
         total = tl.dot(slopes, vectors, total, input_precision="ieee", out_dtype=KIND)
     at = (split * n + rows)[:, None] * d + outer[None, :]

@@ -40,7 +40,7 @@ def ring_log_sums(
         statistics: whether to take means and largest logits, too.
 
     Returns:
-        Sums for each anchor, and for each of this rank's candidates under ``"both"``; their ``log_sum``
+        Sums for each anchor, and for each of this rank's candidates under ``"both"``; their ``total``
         passes gradients on.
     """
     found = _LogSums.apply(layout, shifted, statistics, anchors, candidates)
@@ -95,19 +95,20 @@ class _LogSums(torch.autograd.Function):
         if layout.sums == "both":
             sums += [x[:, 0] for x in travellers[1:]]
         ctx.layouts, ctx.shifted, ctx.both = layouts, shifted, layout.sums == "both"
-        log_sums_found = [sums[0], sums[len(sums) // 2]] if ctx.both else [sums[0]]
-        ctx.save_for_backward(anchors, candidates, *log_sums_found)
-        ctx.mark_non_differentiable(*(x for x in sums if all(x is not y for y in log_sums_found)))
+        sides = [sums[: len(sums) // 2], sums[len(sums) // 2 :]] if ctx.both else [sums]
+        ctx.save_for_backward(anchors, candidates, *(base for base, *_ in sides))
+        ctx.mark_non_differentiable(*(x for base, _, *more in sides for x in (base, *more)))
         return tuple(sums)
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         _no_second()
-        anchors, candidates, *log_sums_found = ctx.saved_tensors
-        rows_at = log_sums_found[0], slopes[0]
+        anchors, candidates, *bases = ctx.saved_tensors
+        # The slope in a total is the weight of each exponential in it.
+        rows_at = bases[0], slopes[1]
         travellers = [candidates, torch.zeros_like(candidates)]
         if ctx.both:
-            travellers += [log_sums_found[1][:, None], slopes[len(slopes) // 2][:, None]]
+            travellers += [bases[1][:, None], slopes[len(slopes) // 2 + 1][:, None]]
         grad = torch.zeros_like(anchors)
         for owner, block in _round(travellers):
             columns_at = (block[2][:, 0], block[3][:, 0]) if ctx.both else None

@@ -8,13 +8,12 @@ which each pair of mirrored tiles is computed once (two), and candidates that co
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from temperance.contrast.dense import log_sum_of_rows
 from temperance.contrast.layout import Block, Candidates, Layout, Tile
 from temperance.contrast.threads import SMALL, in_threads, workers_for
 
@@ -39,32 +38,62 @@ UNSHIFTED = {torch.float32: 40.0, torch.float64: 300.0}
 class Sums:
     """What the sums over negatives are, side by side.
 
+    A sum of exponentials is kept as two numbers, since its logarithm as one would be rounded: at 1000, where
+    τ = 0.001 brings it, by 3e-5, and so would be every share of it, all of a row to the same side.
+
     Attributes:
-        log_sum: ``(n,)`` log of the sum of exponentials; -inf where nothing counts.
+        base: ``(n,)`` what logits are taken relative to; finite.
+        total: ``(n,)`` sum of the exponentials of logits less the base; 0 where nothing counts.
         mean_logit: ``(n,)`` mean of the logits by the softmax over them; None unless asked for.
         largest: ``(n,)`` the largest logit; None unless asked for.
     """
 
-    log_sum: Float[Tensor, " n"]
+    base: Float[Tensor, " n"]
+    total: Float[Tensor, " n"]
     mean_logit: Float[Tensor, " n"] | None = None
     largest: Float[Tensor, " n"] | None = None
 
+    @property
+    def log_sum(self) -> Float[Tensor, " n"]:
+        """Log of the sum of exponentials; -inf where nothing counts."""
+        return self.base + self._log_total()
+
+    def above(self, target: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """``log_sum - target``, with the digits that are left when both are large."""
+        return (self.base - target) + self._log_total()
+
+    def weight(self, slope: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """What e^(ℓ - base) is multiplied by, given the slope of a loss in ``log_sum``."""
+        return slope * _inverse(self.total)
+
     def flat(self) -> list[Float[Tensor, " n"]]:
         """Those that there are."""
-        return [x for x in (self.log_sum, self.mean_logit, self.largest) if x is not None]
+        given = (self.base, self.total, self.mean_logit, self.largest)
+        return [x for x in given if x is not None]
+
+    def _log_total(self) -> Float[Tensor, " n"]:
+        """Without a gradient, instead of nan, where nothing counts."""
+        empty = self.total == 0
+        return self.total.masked_fill(empty, 1.0).log().masked_fill(empty, float("-inf"))
 
 
 def merge(parts: Sequence[Sums]) -> Sums:
     """The sums over several sets of candidates as one."""
-    logs = torch.stack([part.log_sum for part in parts])
-    log_sum = log_sum_of_rows(logs.T)
+    if len(parts) == 1:
+        return parts[0]
+    totals = torch.stack([part.total for part in parts])
+    bases = torch.stack([part.base for part in parts])
+    # An empty sum's base says nothing.
+    bases = bases.masked_fill(totals == 0, float("-inf"))
+    base = bases.amax(dim=0).nan_to_num(neginf=0.0)
+    totals = totals * torch.exp(bases - base)
+    total = totals.sum(dim=0)
     means = [part.mean_logit for part in parts if part.mean_logit is not None]
     tops = [part.largest for part in parts if part.largest is not None]
     if not means:
-        return Sums(log_sum)
-    shares = torch.exp(logs - log_sum.nan_to_num(neginf=0.0))
-    mean = (shares * torch.stack(means)).sum(dim=0)
-    return Sums(log_sum, mean, torch.stack(tops).amax(dim=0))
+        return Sums(base, total)
+    mean = (totals * torch.stack(means)).sum(dim=0) * _inverse(total)
+    return Sums(base, total, mean, torch.stack(tops).amax(dim=0))
 
 
 def one_pass(
@@ -73,7 +102,7 @@ def one_pass(
     layout: Layout,
     shifted: bool,
     target: Float[Tensor, " n"] | None,
-    slope_of: Callable[[slice, Tensor, Tensor], Tensor],
+    slope_of: Callable[[slice, Tensor], Tensor],
     wanted: tuple[bool, ...],
     statistics: bool = False,
 ) -> tuple[
@@ -88,7 +117,8 @@ def one_pass(
         shifted: whether logits may be so large that their exponentials need a shift.
         target: logits of the positives, or None where they are the anchors' own candidates; their pull is
             then part of the gradients.
-        slope_of: given rows, their log-sums and targets, the slope of the whole loss in those log-sums.
+        slope_of: given rows, and their log-sums less their targets, the slope of the whole loss in those
+            log-sums.
         wanted: which parts of the candidates need a gradient.
         statistics: whether to take means and largest logits, too.
 
@@ -103,7 +133,7 @@ def one_pass(
         height, width = min(n, max(height, SMALL // max(1, m))), m
     elif keep:
         height = max(32, min(height, BLOCK * max(1, d // COORDINATES) // max(1, m)))
-    log_sum, slope, mean_logit, largest = (anchors.new_empty(n) for _ in range(4))
+    base_of, total_of, slope, mean_logit, largest = (anchors.new_empty(n) for _ in range(5))
     grad = torch.empty_like(anchors)
     found = anchors.new_empty(n) if target is None else target
     # Without a link, Σ e^ℓ ℓ is the dot product of the anchor with Σ e^ℓ c.
@@ -151,8 +181,10 @@ def one_pass(
                     kept.append((tile, shares, base))
                     used += logits.numel()
             last = top.nan_to_num(neginf=0.0)
-            log_sum[rows] = total.log() + last if shifted else total.log()
-            slope[rows] = slope_of(rows, log_sum[rows], found[rows])
+            base_of[rows] = last if shifted else 0.0
+            total_of[rows] = total
+            margin = (base_of[rows] - found[rows]) + total.log()
+            slope[rows] = slope_of(rows, margin)
             if statistics:
                 largest[rows] = top
                 found_mean = weighted if explicit else torch.linalg.vecdot(pulled, here)
@@ -171,7 +203,9 @@ def one_pass(
         return grads
 
     grads = _added(in_threads(work, workers, anchors.device))
-    sums = Sums(log_sum, mean_logit, largest) if statistics else Sums(log_sum)
+    sums = Sums(base_of, total_of)
+    if statistics:
+        sums = replace(sums, mean_logit=mean_logit, largest=largest)
     return sums, found, slope, grad, grads
 
 
@@ -242,15 +276,15 @@ def gradients(
     wanted: tuple[bool, ...],
     pull: Float[Tensor, " n"] | None = None,
 ) -> tuple[Float[Tensor, "n d"], list[Tensor | None]]:
-    """The gradients, given the log-sums and the slopes of the loss in them.
+    """The gradients, given the sums and what e^(ℓ - base) counts in them.
 
     Args:
         anchors: ``(n, d)``.
         candidates: m in all.
         layout: which pairs count.
         shifted: as it was for ``log_sums``.
-        rows_at: log-sums of the anchors, and slopes.
-        columns_at: log-sums of the candidates, and slopes, under ``"both"``.
+        rows_at: ``base`` and ``weight`` of the anchors' ``Sums``.
+        columns_at: the same of the candidates', under ``"both"``.
         wanted: which parts of the candidates need a gradient; under ``"symmetric"`` the anchors get all
             of it.
         pull: ``(n,)`` how strongly the anchors' own candidates are pulled, or None for not at all.
@@ -261,13 +295,6 @@ def gradients(
     symmetric = layout.sums == "symmetric"
     if columns_at is None and symmetric:
         columns_at = rows_at
-    row_weight = torch.exp(-rows_at[0].nan_to_num(neginf=0.0)) * rows_at[1]
-    column_weight = (
-        None
-        if columns_at is None
-        else torch.exp(-columns_at[0].nan_to_num(neginf=0.0)) * columns_at[1]
-    )
-
     # Each thread has rows of its own, unless mirrored tiles add to those of others.
     shared = None if symmetric else torch.zeros_like(anchors)
 
@@ -284,11 +311,10 @@ def gradients(
                     logits, spare(*logits.shape), rows, tile.columns, rows_at, columns_at
                 )
             else:
-                weight = row_weight[rows, None]
-                if column_weight is not None:
-                    weight = torch.add(
-                        weight, column_weight[tile.columns], out=spare(*logits.shape)
-                    )
+                weight = rows_at[1][rows, None]
+                if columns_at is not None:
+                    other = columns_at[1][tile.columns]
+                    weight = torch.add(weight, other, out=spare(*logits.shape))
                 logits.exp_().mul_(weight)
             if slopes is not None:
                 logits.mul_(slopes)
@@ -384,11 +410,10 @@ class _Running:
 
     def sums(self) -> Sums:
         """What has come together."""
-        base = self.base.nan_to_num(neginf=0.0) if self.shifted else 0.0
-        log_sum = self.total.log() + base
+        base = self.base.nan_to_num(neginf=0.0) if self.shifted else torch.zeros_like(self.base)
         if not self.statistics:
-            return Sums(log_sum)
-        return Sums(log_sum, self.weighted * _inverse(self.total), self.largest)
+            return Sums(base, self.total)
+        return Sums(base, self.total, self.weighted * _inverse(self.total), self.largest)
 
 
 # An excluded logit is -inf and its share 0; their product must count as 0, not as nan.
@@ -428,14 +453,14 @@ def _weigh_shifted(
     columns_at: tuple[Tensor, Tensor] | None,
 ) -> None:
     """From logits to the slopes of the loss in them, where exponentials alone would overflow."""
-    log_sum, slope = rows_at
+    base, weight = rows_at
     if columns_at is None:
-        logits.sub_(log_sum[rows, None].nan_to_num(neginf=0.0)).exp_().mul_(slope[rows, None])
+        logits.sub_(base[rows, None]).exp_().mul_(weight[rows, None])
         return
-    torch.sub(logits, log_sum[rows, None].nan_to_num(neginf=0.0), out=spare)
-    spare.exp_().mul_(slope[rows, None])
-    log_sum, slope = columns_at
-    logits.sub_(log_sum[columns].nan_to_num(neginf=0.0)).exp_().mul_(slope[columns]).add_(spare)
+    torch.sub(logits, base[rows, None], out=spare)
+    spare.exp_().mul_(weight[rows, None])
+    base, weight = columns_at
+    logits.sub_(base[columns]).exp_().mul_(weight[columns]).add_(spare)
 
 
 def _mirrored(layout: Layout, rows: slice, tile: Tile) -> bool:

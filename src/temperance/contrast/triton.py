@@ -146,13 +146,12 @@ def _sums(arguments: Arguments, like: Tensor, statistics: bool) -> Sums:
     n = arguments["n"]
     blocks = -(-n // ROWS)
     splits, span = _splits(arguments["m"], blocks)
-    log_sum = like.new_empty(splits, n)
-    mean_logit, largest = (torch.empty_like(log_sum) if statistics else None for _ in range(2))
+    base, total = like.new_empty(splits, n), like.new_empty(splits, n)
+    mean_logit, largest = (torch.empty_like(base) if statistics else None for _ in range(2))
     with torch.cuda.device_of(like):  # type: ignore[no-untyped-call]
-        kernels.sums[blocks, splits](log_sum, mean_logit, largest, span, **arguments)
-    if mean_logit is None or largest is None:
-        return merge([Sums(each) for each in log_sum])
-    return merge([Sums(*each) for each in zip(log_sum, mean_logit, largest, strict=True)])
+        kernels.sums[blocks, splits](base, total, mean_logit, largest, span, **arguments)
+    given = [x for x in (base, total, mean_logit, largest) if x is not None]
+    return merge([Sums(*each) for each in zip(*given, strict=True)])
 
 
 def _gradient(
@@ -165,7 +164,7 @@ def _gradient(
     blocks, pieces = -(-n // ROWS), -(-d // WIDTH)
     splits, span = _splits(arguments["m"], blocks * pieces)
     grad = like.new_empty(splits, n, d)
-    at = (*_finite(rows_at), *_finite(columns_at))
+    at = (*_contiguous_at(rows_at), *_contiguous_at(columns_at))
     with torch.cuda.device_of(like):  # type: ignore[no-untyped-call]
         kernels.gradients[blocks, pieces, splits](grad, *at, span, WIDTH=WIDTH, **arguments)
     return grad.sum(dim=0)
@@ -178,11 +177,9 @@ def _splits(columns: int, programs: int) -> tuple[int, int]:
     return -(-tiles // each), each * COLUMNS
 
 
-def _finite(at: At | None) -> tuple[Tensor | None, Tensor | None]:
-    """Log-sums and slopes; 0 for the log of an empty sum, under which all logits are -inf."""
-    if at is None:
-        return None, None
-    return at[0].nan_to_num(neginf=0.0).contiguous(), at[1].contiguous()
+def _contiguous_at(at: At | None) -> tuple[Tensor | None, Tensor | None]:
+    """Bases and weights."""
+    return (None, None) if at is None else (at[0].contiguous(), at[1].contiguous())
 
 
 def _contiguous(x: Tensor | None) -> Tensor | None:
@@ -190,5 +187,4 @@ def _contiguous(x: Tensor | None) -> Tensor | None:
 
 
 def _below_one_another(parts: list[Sums]) -> Sums:
-    taken = [[x for x in vars(part).values() if x is not None] for part in parts]
-    return Sums(*(torch.cat(each) for each in zip(*taken, strict=True)))
+    return Sums(*(torch.cat(each) for each in zip(*(part.flat() for part in parts), strict=True)))

@@ -20,6 +20,12 @@ Options they share:
   vectors, and waits for the others less often. With ``reduction="mean"`` the average of the ranks' losses
   is then the loss of the whole batch, and so are the gradients that DistributedDataParallel averages. A
   queue is each rank's own.
+
+In float32 values and gradients are within 4·2⁻²⁴/τ + 2e-6 of those of float64, relative to their norm, from
+τ = 1e-4 to 1e4. The slope in τ is a sum over anchors, of w σ (s⁺ - E s)/τ²: w their weights, σ the
+pull that is left, E s the mean of their negatives' similarities. Where those are next to nothing, as when
+negatives tie with the positive, or where they cancel between anchors, the bound is relative to the sum of the
+terms w σ E|s⁺ - s|/τ² without their signs, and the rounding of the unit vectors adds up to 2⁻²⁴ Σ w σ/τ².
 """
 
 from dataclasses import replace
