@@ -8,7 +8,6 @@ HEAVY = (
     "timm",
     "plotly",
     "sklearn",
-    "kornia",
     "typer",
     "pydantic",
     "rich",

@@ -5,6 +5,8 @@ import torch
 
 from temperance import InputError
 from temperance.data import Views, load_images
+from temperance.data.augment import resample
+from temperance.data.views import RECIPES, _plan
 
 
 @pytest.mark.parametrize("recipe", ["default", "simclr", "moco-v2"])
@@ -36,6 +38,83 @@ def test_the_global_generator_is_left_as_it_was() -> None:
     torch.manual_seed(5)
     Views(1, 28).pair(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), number=9)
     assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "recipe"),
+    [
+        (1, 28, "default"),
+        (3, 32, "default"),
+        (3, 64, "simclr"),
+        (3, 64, "moco-v2"),
+        (1, 28, "textured"),
+    ],
+)
+def test_parts_of_a_batch_get_the_views_of_the_whole(
+    channels: int, size: int, recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = torch.randint(0, 256, (24, channels, size, size), dtype=torch.uint8)
+    views = Views(channels, size, recipe)
+    whole = views.pair(images, 11)
+    parts = [views.pair(images[i : i + 8], 11, first=i, total=24) for i in (0, 8, 16)]
+    # Nor does it matter how many are worked on at a time.
+    monkeypatch.setattr("temperance.data.views.CHUNK", 3 * size**2)
+    piecemeal = views.pair(images, 11)
+    for view, several, slowly in zip(whole, zip(*parts, strict=True), piecemeal, strict=True):
+        torch.testing.assert_close(torch.cat(several), view, rtol=0, atol=1e-6)
+        torch.testing.assert_close(slowly, view, rtol=0, atol=1e-6)
+
+
+def test_rows_that_a_batch_has_not_are_refused() -> None:
+    images = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
+    with pytest.raises(InputError, match="rows 6 to 10 are not in a batch of 8; give the first"):
+        Views(1, 28).pair(images, 0, first=6, total=8)
+    with pytest.raises(InputError, match=r"rows 1 to 5 part neighbours, .* even rows"):
+        Views(1, 28, "textured").pair(images, 0, first=1, total=8)
+
+
+def test_views_are_in_float32_under_autocast() -> None:
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    views = Views(3, 32, "moco-v2")
+    plain, _ = views.pair(images, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, _ = views.pair(images, 2)
+    torch.testing.assert_close(found, plain, rtol=0, atol=0)
+    assert not found.requires_grad
+
+
+def test_letters_are_not_mirrored_and_pictures_are_half_of_the_time() -> None:
+    # White on the left. Neither a crop, a turn of 12° nor a shift of a tenth brings it to the right.
+    half = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
+    half[..., :16] = 255
+
+    def right(channels: int, recipe: str) -> float:
+        view, _ = Views(channels, 32, recipe).pair(half.repeat(400, channels, 1, 1), 5)
+        left, beyond = view.mean(1).chunk(2, dim=2)
+        return float((beyond.mean((1, 2)) > left.mean((1, 2)) + 0.02).float().mean())
+
+    assert right(1, "default") == 0
+    for recipe in ("default", "simclr", "moco-v2"):
+        assert 0.3 < right(3, recipe) < 0.6
+
+
+@pytest.mark.parametrize(("recipe", "least"), [("default", 0.2), ("simclr", 0.08)])
+def test_crops_have_the_sizes_of_the_papers(recipe: str, least: float) -> None:
+    # A slope of light across and one down: their steepness in a view is the crop's width and height.
+    slope = torch.linspace(40, 215, 64).round().byte()
+    images = torch.stack([slope.expand(64, 64), slope[:, None].expand(64, 64), torch.zeros(64, 64)])
+    plan = _plan(RECIPES[recipe](64, False), 64, torch.Generator().manual_seed(0), range(500), 500)
+    seen = resample(images.float().expand(1000, 3, 64, 64) / 255, plan["maps"])
+    # From the second pixel to the last but one are 61 of 63 steps.
+    whole = 175 / 255 * 61 / 63
+    width = (seen[:, 0, 32, -2] - seen[:, 0, 32, 1]).abs() / whole
+    height = (seen[:, 1, -2, 32] - seen[:, 1, 1, 32]).abs() / whole
+    area, shape = width * height, width / height
+    assert least - 0.01 < float(area.min()) < least + 0.03
+    assert 0.95 < float(area.max()) < 1.01
+    assert abs(float(area.mean()) - (1 + least) / 2) < 0.06
+    assert 0.74 < float(shape.min()) < 0.8
+    assert 1.25 < float(shape.max()) < 1.35
 
 
 def test_recipes_differ_and_another_is_refused() -> None:
