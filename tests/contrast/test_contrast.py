@@ -66,11 +66,15 @@ def relative(found: Tensor, true: Tensor) -> float:
     return float((found.double() - true.double()).norm()) / norm if norm else float(found.norm())
 
 
-@pytest.mark.usefixtures("small_tiles")
 @pytest.mark.parametrize("sums", SUMS)
 @pytest.mark.parametrize("tau", [1e-4, 0.01, 0.07, 1.0, 1e4])
 @pytest.mark.parametrize("weighted", [True, False])
-def test_tiles_give_what_the_whole_matrix_gives(sums: str, tau: float, weighted: bool) -> None:
+@pytest.mark.parametrize("small", ["one tile", "many"])
+def test_tiles_give_what_the_whole_matrix_gives(
+    sums: str, tau: float, weighted: bool, small: str, request: pytest.FixtureRequest
+) -> None:
+    if small == "many":
+        request.getfixturevalue("small_tiles")
     n, d = 130, 7
     scale = tau**-0.5 if sums == "symmetric" else 1 / tau
     a, c = scale * vectors(n, d, 0), vectors(n if sums == "both" else 300, d, 1)

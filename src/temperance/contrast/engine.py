@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from temperance.contrast import tiled
+from temperance.contrast import threads, tiled
 from temperance.contrast.dense import NO_THRESHOLD, dense_contrast
 from temperance.contrast.layout import OVER_RANKS, Backend, Candidates, Layout
 from temperance.contrast.ranks import of_all_ranks
@@ -292,10 +292,10 @@ def _losses(
     )
     found = into if target is None else target
     assert found is not None
-    losses = call.head(rows.above(found))
+    margin = rows.above(found)
     if columns is not None:
-        losses = torch.cat([losses, call.head(columns.above(found))])
-    return losses, found, (rows, columns)
+        margin = torch.cat([margin, columns.above(found)])
+    return call.head(margin), found, (rows, columns)
 
 
 def _with_gradients(
@@ -311,7 +311,19 @@ def _with_gradients(
     weights = weights.to(anchors.dtype)
     pieces = Candidates(parts or (anchors,), call.scales)
     columns = None
-    if layout.sums == "rows" and call.passes is tiled:
+    if call.passes is tiled and n * len(pieces) <= threads.SMALL:
+        margin, (rows, columns), found, slope, grad, grads = tiled.whole(
+            anchors,
+            pieces,
+            layout,
+            call.shifted,
+            target,
+            lambda margin: call.slope(margin, weights),
+            wanted,
+            call.statistics,
+        )
+        losses = call.head(margin)
+    elif layout.sums == "rows" and call.passes is tiled:
         rows, found, slope, grad, grads = tiled.one_pass(
             anchors,
             pieces,

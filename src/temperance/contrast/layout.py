@@ -87,12 +87,12 @@ class _Marks:
     """One candidate for each row of a block.
 
     Attributes:
-        index: ``(h,)`` which.
+        index: ``(h,)`` which, or a slice where they follow one another, as most do.
         first: the lowest of them.
         last: the highest. Most tiles hold none of them, and two numbers tell.
     """
 
-    index: Int[Tensor, " h"]
+    index: Int[Tensor, " h"] | slice
     first: int
     last: int
 
@@ -101,12 +101,22 @@ class _Marks:
         if index is None:
             return None
         here = index[rows]
+        first = int(here[0])
+        stop = first + len(here)
+        if torch.equal(here, torch.arange(first, stop, dtype=here.dtype, device=here.device)):
+            return _Marks(slice(first, stop), first, stop - 1)
         return _Marks(here, int(here.min()), int(here.max()))
 
-    def places(self, columns: slice) -> tuple[Tensor, Tensor] | None:
+    def places(self, columns: slice) -> tuple[Tensor | slice, Tensor | slice] | None:
         """Row and column of those that lie in a tile, or None."""
         if columns.stop <= self.first or self.last < columns.start:
             return None
+        if isinstance(self.index, slice):
+            start, stop = max(self.first, columns.start), min(self.last + 1, columns.stop)
+            return (
+                slice(start - self.first, stop - self.first),
+                slice(start - columns.start, stop - columns.start),
+            )
         if columns.start <= self.first and self.last < columns.stop:
             return torch.arange(
                 len(self.index), device=self.index.device
@@ -144,12 +154,17 @@ class Block:
             places = None if marks is None else marks.places(columns)
             if places is None:
                 continue
+            # Rows and columns that follow one another meet on a diagonal.
+            run = isinstance(places[0], slice)
+            marked = logits[places].diagonal() if run else logits[places]
             if marks is self.own and target is not None:
-                found = logits[places]
-                target[rows][places[0]] = found
+                target[rows][places[0]] = marked
                 if layout.sums == "symmetric":
-                    target[columns][places[1]] = found
-            logits[places] = float("-inf")
+                    target[columns][places[1]] = marked
+            if run:
+                marked.fill_(float("-inf"))
+            else:
+                logits[places] = float("-inf")
         if layout.anchor_class is not None and layout.candidate_class is not None:
             same = layout.anchor_class[rows, None] == layout.candidate_class[columns]
             logits.masked_fill_(~same if layout.same_class else same, float("-inf"))
@@ -174,7 +189,7 @@ class Candidates:
         """How many candidates there are."""
         return sum(len(part) for part in self.parts)
 
-    def first(self, index: Int[Tensor, " h"], dtype: torch.dtype) -> Float[Tensor, "h d"]:
+    def first(self, index: Int[Tensor, " h"] | slice, dtype: torch.dtype) -> Float[Tensor, "h d"]:
         """Rows of the first part, by number."""
         vectors, scale = self.parts[0][index].to(dtype), self.scales[0]
         return vectors if scale is None else vectors * scale[index, None]

@@ -36,8 +36,11 @@ def in_threads(work: Callable[[int, int], T], workers: int, device: torch.device
         device: on which the tensors lie.
     """
     if workers == 1:
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            return [work(0, 1)]
+        with torch.no_grad():
+            if not torch.is_autocast_enabled(device.type):
+                return [work(0, 1)]
+            with torch.autocast(device.type, enabled=False):
+                return [work(0, 1)]
 
     inference = torch.is_inference_mode_enabled()
 

@@ -1,7 +1,8 @@
 """The exact sums and gradients over tiles of the similarity matrix, on any device.
 
 Logits are dot products of anchors and candidates: what a temperature or a norm does has been multiplied into
-the vectors before. Two ways lead to the gradients. ``one_pass`` takes them while the exponentials of a
+the vectors before. Where the matrix is no larger than a tile ``whole`` takes it as one. Beyond that two ways
+lead to the gradients. ``one_pass`` takes them while the exponentials of a
 block of whole rows are at hand (three matrix products). ``log_sums`` and then ``gradients`` go over the
 matrix twice: that serves sums over rows and columns together (four products), symmetric matrices, of
 which each pair of mirrored tiles is computed once (two), and candidates that come by one after another.
@@ -209,6 +210,111 @@ def one_pass(
     return sums, found, slope, grad, grads
 
 
+def whole(
+    anchors: Float[Tensor, "n d"],
+    candidates: Candidates,
+    layout: Layout,
+    shifted: bool,
+    target: Float[Tensor, " n"] | None,
+    slope_of: Callable[[Tensor], Tensor],
+    wanted: tuple[bool, ...],
+    statistics: bool = False,
+) -> tuple[
+    Float[Tensor, " k"],
+    tuple[Sums, Sums | None],
+    Float[Tensor, " n"],
+    Float[Tensor, " n"],
+    Float[Tensor, "n d"],
+    list[Tensor | None],
+]:
+    """Sums and gradients of a matrix that is small enough to be held: few operations, each on all of it.
+
+    Args:
+        anchors: ``(n, d)``.
+        candidates: m in all; the anchors themselves under a symmetric layout.
+        layout: any.
+        shifted: as for ``one_pass``.
+        target: as for ``one_pass``.
+        slope_of: given the log-sums less the targets, the slopes of the loss in them.
+        wanted: as for ``gradients``.
+        statistics: whether to take means and largest logits, too.
+
+    Returns:
+        The log-sums less the targets, of rows and then, under ``"both"``, of columns; the sums; targets and,
+        added up over both sides, slopes; the gradient of the anchors and those of the parts.
+    """
+    n, m = len(anchors), len(candidates)
+    tiles = list(candidates.tiles(m, anchors.dtype))
+    vectors = tiles[0].vectors if len(tiles) == 1 else torch.cat([t.vectors for t in tiles])
+    found = anchors.new_empty(n) if target is None else target
+    symmetric = layout.sums == "symmetric"
+
+    def side(logits: Tensor, dim: int, shares: Tensor | None) -> tuple[Sums, Tensor]:
+        """Sums along a side, and the exponentials; those given, where they need no shift."""
+        top = logits.amax(dim) if shifted or statistics else None
+        if shifted:
+            assert top is not None
+            base = top.nan_to_num(neginf=0.0)
+            shares = torch.sub(logits, base.unsqueeze(dim)).exp_()
+        else:
+            base = logits.new_zeros(logits.shape[1 - dim])
+            if shares is None:
+                shares = logits.exp() if statistics else logits.exp_()
+        total = shares.sum(dim)
+        if not statistics:
+            return Sums(base, total), shares
+        mean = (shares * logits.clamp_min(_LOWEST)).sum(dim) * _inverse(total)
+        return Sums(base, total, mean, top), shares
+
+    def work(
+        worker: int, workers: int
+    ) -> tuple[Tensor, tuple[Sums, Sums | None], Tensor, Tensor, Tensor | None]:
+        logits = torch.mm(anchors, vectors.T)
+        slopes = None
+        if layout.link is not None:
+            slopes = layout.link.slope(logits.clone())
+            logits = layout.link.value(logits)
+        block = layout.block(slice(0, n))
+        block.leave_out(logits, slice(0, m), found if target is None else None)
+        rows, shares = side(logits, 1, None)
+        columns = None
+        margin = rows.above(found)
+        if layout.sums == "both":
+            columns, others = side(logits, 0, shares)
+            margin = torch.cat([margin, columns.above(found)])
+        slope = slope_of(margin)
+        weight = rows.weight(slope[:n])[:, None]
+        if columns is None:
+            pushes = shares.mul_(weight)
+            if symmetric:
+                pushes = pushes + pushes.T
+        else:
+            across = columns.weight(slope[n:])
+            slope = slope[:n] + slope[n:]
+            if shifted:
+                pushes = shares.mul_(weight).add_(others.mul_(across))
+            else:
+                pushes = shares.mul_(weight + across)
+        if slopes is not None:
+            pushes.mul_(slopes)
+        grad = torch.mm(pushes, vectors)
+        theirs = torch.mm(pushes.T, anchors) if any(wanted) and not symmetric else None
+        if target is None and symmetric:
+            # Each is its positive's positive.
+            assert layout.own is not None
+            both = (slope + slope[layout.own])[:, None]
+            grad.addcmul_(anchors[layout.own], both, value=-1)
+        elif target is None:
+            _pull(candidates, block, anchors, slope, grad, theirs)
+        return margin, (rows, columns), slope, grad, theirs
+
+    ((margin, sums, slope, grad, theirs),) = in_threads(work, 1, anchors.device)
+    grads: list[Tensor | None] = [None] * len(wanted)
+    if theirs is not None:
+        grads = [theirs[t.columns] if w else None for t, w in zip(tiles, wanted, strict=True)]
+    return margin, sums, found, slope, grad, grads
+
+
 def log_sums(
     anchors: Float[Tensor, "n d"],
     candidates: Candidates,
@@ -370,12 +476,15 @@ def _pull(
 
     Apart from the pushes, and after them: a sum of many small pushes to a large pull would lose digits.
     """
-    pull = slope[:, None].neg()
     assert block.own is not None
-    index = block.own.index
-    grad.addcmul_(candidates.first(index, anchors.dtype), pull)
-    if theirs is not None:
-        theirs.index_add_(0, index, anchors * pull)
+    index, pull = block.own.index, slope[:, None]
+    grad.addcmul_(candidates.first(index, anchors.dtype), pull, value=-1)
+    if theirs is None:
+        return
+    if isinstance(index, slice):
+        theirs[index].addcmul_(anchors, pull, value=-1)
+    else:
+        theirs.index_add_(0, index, anchors * -pull)
 
 
 class _Running:
@@ -421,8 +530,8 @@ _LOWEST = torch.finfo(torch.float32).min
 
 
 def _inverse(total: Tensor) -> Tensor:
-    """1/x, and 1 where there is nothing to divide by."""
-    return 1 / total.where(total > 0, torch.ones_like(total))
+    """1/x, and some number where there is nothing to divide by."""
+    return total.clamp_min(torch.finfo(total.dtype).tiny * 1e6).reciprocal()
 
 
 def _tile_size(n: int, m: int, workers: int) -> tuple[int, int]:
