@@ -1,6 +1,19 @@
-"""What is the extractor good for? Heads on frozen embeddings, judged on held-out images."""
+"""What is the extractor good for? Heads on it, judged on held-out images."""
 
 from temperance.transfer.classification import FewShot, knn, linear_probe
+from temperance.transfer.detection import Detection
+from temperance.transfer.evaluator import Evaluator, Score
 from temperance.transfer.measure import METRICS, correctness
+from temperance.transfer.segmentation import Segmentation
 
-__all__ = ["METRICS", "FewShot", "correctness", "knn", "linear_probe"]
+__all__ = [
+    "METRICS",
+    "Detection",
+    "Evaluator",
+    "FewShot",
+    "Score",
+    "Segmentation",
+    "correctness",
+    "knn",
+    "linear_probe",
+]

@@ -2,6 +2,7 @@
 
 from temperance.data.annotated.coco import read_coco
 from temperance.data.annotated.masks import read_masks
+from temperance.data.annotated.objects import cut_out
 from temperance.data.annotated.pictures import (
     VOID,
     AnnotatedPicture,
@@ -19,6 +20,7 @@ __all__ = [
     "AnnotatedSet",
     "AnnotatedSplits",
     "Sample",
+    "cut_out",
     "is_annotated",
     "load_annotated",
     "read_coco",

@@ -1,0 +1,108 @@
+"""What detection and segmentation share: a copy of the extractor's maps, batches of samples, steps."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor, nn
+
+from temperance.data.annotated import AnnotatedSet, Sample
+from temperance.encoders import Encoder, FeatureMaps
+from temperance.errors import InputError
+
+BATCH = 8
+RATE = 2e-3
+WEIGHT_DECAY = 1e-4
+WARM_UP = 0.05
+SIDE = 128
+
+OnStep = Callable[[int], None]
+
+
+def copied_maps(encoder: Encoder, side: int, *, frozen: bool) -> FeatureMaps:
+    """The maps of a copy of an extractor, which trains with the head, or does not."""
+    own = copy.deepcopy(encoder).requires_grad_(not frozen)
+    # What the contrastive loss alone needs would only ask for gradients that never come.
+    own.head.requires_grad_(False)
+    return FeatureMaps(own, side)
+
+
+def train_mode(module: nn.Module, maps: FeatureMaps, *, frozen: bool) -> None:
+    """Train; batch normalisation of a frozen extractor keeps its statistics."""
+    module.train()
+    if frozen:
+        maps.eval()
+
+
+def samples(data: AnnotatedSet, rows: Sequence[int], channels: int, side: int) -> list[Sample]:
+    """Some pictures of a set, read."""
+    return [data.sample(row, channels, side) for row in rows]
+
+
+def as_images(pictures: Sequence[UInt8[np.ndarray, "c s s"]]) -> Float[Tensor, "n c s s"]:
+    """Bytes as the extractor takes them."""
+    return torch.from_numpy(np.stack(pictures)).float() / 255
+
+
+def in_batches(count: int, size: int) -> Iterator[range]:
+    """Row numbers, in their order."""
+    for begin in range(0, count, size):
+        yield range(begin, min(count, begin + size))
+
+
+def shuffled(count: int, size: int, steps: int, seed: int) -> Iterator[Int64[np.ndarray, " b"]]:
+    """Row numbers of each step's batch: epoch after epoch in a new order, as long as there are steps."""
+    random = np.random.default_rng(seed)
+    rows = np.zeros(0, np.int64)
+    for _ in range(steps):
+        while len(rows) < size:
+            rows = np.concatenate([rows, random.permutation(count)])
+        yield rows[:size]
+        rows = rows[size:]
+
+
+def run_steps(
+    parameters: Sequence[nn.Parameter],
+    batches: Iterator[Int64[np.ndarray, " b"]],
+    loss: Callable[[Int64[np.ndarray, " b"]], Float[Tensor, ""]],
+    steps: int,
+    *,
+    rate: float = RATE,
+    on_step: OnStep = lambda step: None,
+) -> None:
+    """AdamW with warm-up and a cosine, one step for each batch.
+
+    Args:
+        parameters: what is trained.
+        batches: row numbers.
+        loss: of a batch.
+        steps: how many there will be, for the schedule.
+        rate: the highest learning rate.
+        on_step: called with the number of finished steps.
+
+    Raises:
+        InputError: if the loss comes to nan.
+    """
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=WEIGHT_DECAY)
+    warm_up = max(1, round(WARM_UP * steps))
+
+    def factor(step: int) -> float:
+        return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    for done, rows in enumerate(batches, 1):
+        value = loss(rows)
+        if not torch.isfinite(value):
+            raise InputError(
+                f"training of the head came to a loss of {float(value.detach())} in step {done}; "
+                "give another seed, or an extractor that is trained better"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(value)
+        nn.utils.clip_grad_norm_(parameters, 10.0)
+        optimizer.step()
+        schedule.step()
+        on_step(done)

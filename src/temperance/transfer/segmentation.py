@@ -1,0 +1,201 @@
+"""Segmentation: a small fully convolutional head on an extractor's maps, scored by overlap."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate
+
+from temperance.data.annotated import VOID, AnnotatedSet, Sample
+from temperance.encoders import Encoder, FeatureMaps
+from temperance.errors import InputError
+from temperance.transfer.dense import (
+    BATCH,
+    SIDE,
+    OnStep,
+    as_images,
+    copied_maps,
+    in_batches,
+    run_steps,
+    samples,
+    shuffled,
+    train_mode,
+)
+from temperance.transfer.evaluator import Score
+
+# Of the maps, those up to this stride, or all where the extractor's are coarser.
+COARSEST = 8
+WIDTH = 32
+
+ClassMap = UInt8[np.ndarray, "s s"]
+
+
+class Segmentation:
+    """Which class is each pixel? A fully convolutional head with skips (Long et al. 2015, arXiv 1411.4038).
+
+    It goes from the extractor's map of stride 8 down to its finest, adding each map on the way. Two questions
+    have two losses: whether there is something (binary cross-entropy on all pixels), and what it is
+    (cross-entropy on the pixels where there is something). With a single cross-entropy, thin things on much
+    ground collapse to ground.
+
+    Args:
+        encoder: the extractor; a copy of it is trained, or frozen.
+        steps: of training, 8 pictures each.
+        frozen: train the head only.
+        side: pictures are scaled so that their longer side is this many pixels.
+        seed: of the head's weights and the order of pictures.
+        on_step: called with the number of finished steps.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        steps: int = 600,
+        frozen: bool = False,
+        side: int = SIDE,
+        seed: int = 0,
+        on_step: OnStep = lambda step: None,
+    ) -> None:
+        self.encoder, self.steps, self.frozen = encoder, steps, frozen
+        self.side, self.seed, self.on_step = side, seed, on_step
+
+    def fit(self, data: AnnotatedSet) -> "Segmentation":
+        """Train on pictures with class maps; void pixels teach nothing.
+
+        Raises:
+            InputError: if some picture has no class map, or training comes to nan.
+        """
+        _check_masked(data)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            maps = copied_maps(self.encoder, self.side, frozen=self.frozen)
+            self.model_ = _Head(maps, len(data.classes))
+            train_mode(self.model_, maps, frozen=self.frozen)
+            run_steps(
+                [p for p in self.model_.parameters() if p.requires_grad],
+                shuffled(len(data), min(BATCH, len(data)), self.steps, self.seed),
+                lambda rows: self._loss(self._samples(data, rows.tolist())),
+                self.steps,
+                on_step=self.on_step,
+            )
+        self.model_.eval()
+        return self
+
+    def predict(self, data: AnnotatedSet) -> list[ClassMap]:
+        """The class of each pixel of each picture: 0 for the ground, class number + 1."""
+        found: list[ClassMap] = []
+        with torch.no_grad():
+            for rows in in_batches(len(data), BATCH):
+                there, what = self.model_(as_images([s.image for s in self._samples(data, rows)]))
+                classes = torch.where(there > 0, what.argmax(1) + 1, 0)
+                found += list(classes.byte().numpy())
+        return found
+
+    def score(self, data: AnnotatedSet) -> Score:
+        """Mean overlap (intersection over union) of the classes without the ground, and with it.
+
+        Pixels are those of the squares that the head sees; void ones do not count.
+        """
+        _check_masked(data)
+        rows = range(len(data))
+        truth = (data.sample(row, self.encoder.spec.channels, self.side).class_map for row in rows)
+        return overlap(self.predict(data), [x for x in truth if x is not None], data.classes)
+
+    def _samples(self, data: AnnotatedSet, rows: Any) -> list[Sample]:
+        return samples(data, rows, self.encoder.spec.channels, self.side)
+
+    def _loss(self, batch: list[Sample]) -> Float[Tensor, ""]:
+        there, what = self.model_(as_images([s.image for s in batch]))
+        truth = torch.from_numpy(
+            np.stack([s.class_map for s in batch if s.class_map is not None])
+        ).long()
+        known, thing = truth != VOID, (truth > 0) & (truth != VOID)
+        loss = binary_cross_entropy_with_logits(there[known], thing[known].float())
+        if thing.any():
+            loss = loss + cross_entropy(what.permute(0, 2, 3, 1)[thing], truth[thing] - 1)
+        return loss
+
+
+def overlap(found: list[ClassMap], truth: list[ClassMap], classes: tuple[str, ...]) -> Score:
+    """Intersection over union over all pixels of all pictures, class by class.
+
+    Args:
+        found: class maps, 0 for the ground.
+        truth: likewise; void pixels do not count.
+        classes: names; those that the truth does not hold are left out of the mean.
+
+    Raises:
+        InputError: if torchmetrics is missing.
+    """
+    try:
+        from torchmetrics.classification import MulticlassJaccardIndex
+    except ImportError as error:
+        raise InputError(
+            "overlap comes with torchmetrics; install it with: pip install 'temperance[detection]'"
+        ) from error
+    metric = MulticlassJaccardIndex(len(classes) + 1, average=None, ignore_index=VOID)
+    present = np.zeros(VOID + 1, bool)
+    for ours, theirs in zip(found, truth, strict=True):
+        metric.update(torch.from_numpy(ours).long()[None], torch.from_numpy(theirs).long()[None])
+        present[np.unique(theirs)] = True
+    values = metric.compute().tolist()
+    per_class = {
+        name: value
+        for number, (name, value) in enumerate(zip(classes, values[1:], strict=True), 1)
+        if present[number]
+    }
+    ground = [values[0]] if present[0] else []
+    return Score(
+        {
+            "miou": float(np.mean([*per_class.values()])) if per_class else 0.0,
+            "miou_with_ground": float(np.mean([*ground, *per_class.values()])),
+        },
+        per_class,
+    )
+
+
+class _Head(nn.Module):
+    """From maps to two answers for each pixel: whether there is something, and what."""
+
+    def __init__(self, maps: FeatureMaps, classes: int) -> None:
+        super().__init__()
+        self.maps = maps
+        coarsest = max(COARSEST, maps.strides[0])
+        self.levels = [i for i, stride in enumerate(maps.strides) if stride <= coarsest]
+        self.sides = nn.ModuleList(nn.Conv2d(maps.channels[i], WIDTH, 1) for i in self.levels)
+        self.blocks = nn.ModuleList(_block() for _ in self.levels)
+        self.answers = nn.Conv2d(WIDTH, 1 + classes, 1)
+
+    def forward(
+        self, images: Float[Tensor, "n c h w"]
+    ) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n k h w"]]:
+        found = self.maps(images)
+        steps = [
+            (found[i], side, block)
+            for i, side, block in zip(self.levels, self.sides, self.blocks, strict=True)
+        ]
+        x = None
+        for finer, side, block in reversed(steps):
+            add = side(finer)
+            x = block(add if x is None else add + interpolate(x, add.shape[-2:], mode="nearest"))
+        answers = interpolate(
+            self.answers(x), images.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return answers[:, 0], answers[:, 1:]
+
+
+def _block() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False), nn.BatchNorm2d(WIDTH), nn.ReLU()
+    )
+
+
+def _check_masked(data: AnnotatedSet) -> None:
+    if not data.masked:
+        missing = next(p.path.name for p in data.pictures if p.class_map is None)
+        raise InputError(
+            f"{data.name} has no mask for {missing}; segmentation needs one for each picture"
+        )

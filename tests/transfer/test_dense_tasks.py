@@ -1,0 +1,155 @@
+"""Detection and segmentation: scores against COCO's own evaluation and sums by hand; heads that learn."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from temperance import InputError
+from temperance.data.annotated import VOID, AnnotatedSplits, Sample, cut_out
+from temperance.encoders import Encoder
+from temperance.transfer.detection import Detection, Detections, average_precision
+from temperance.transfer.segmentation import Segmentation, overlap
+
+coco = pytest.importorskip("pycocotools.coco")
+RANDOM = np.random.default_rng(0)
+CLASSES = ("a", "b", "c")
+
+
+def boxes(count: int) -> np.ndarray:
+    corner, size = RANDOM.uniform(0, 60, (count, 2)), RANDOM.uniform(10, 40, (count, 2))
+    return np.hstack([corner, corner + size]).astype(np.float32)
+
+
+def case() -> tuple[list[Detections], list[Sample]]:
+    found, truth = [], []
+    for _ in range(12):
+        real, labels = boxes(6), RANDOM.integers(0, 3, 6)
+        ignored = np.arange(6) == 5
+        near = real + RANDOM.normal(0, 3, real.shape).astype(np.float32)
+        told = np.vstack([near, boxes(3)])
+        scores = np.sort(RANDOM.uniform(size=9).astype(np.float32))[::-1].copy()
+        guessed = np.concatenate([labels, RANDOM.integers(0, 3, 3)])
+        found.append(Detections(told, scores, guessed))
+        truth.append(Sample(np.zeros((1, 100, 100), np.uint8), real, labels, ignored, None))
+    return found, truth
+
+
+def by_coco(found: list[Detections], truth: list[Sample]) -> list[float]:
+    evaluation = pytest.importorskip("pycocotools.cocoeval")
+
+    def corner_and_size(box: np.ndarray) -> list[float]:
+        return [float(x) for x in (box[0], box[1], box[2] - box[0], box[3] - box[1])]
+
+    annotations = [
+        {
+            "image_id": i,
+            "category_id": int(label),
+            "iscrowd": int(crowd),
+            "bbox": corner_and_size(box),
+            "area": float((box[2] - box[0]) * (box[3] - box[1])),
+        }
+        for i, s in enumerate(truth)
+        for box, label, crowd in zip(s.boxes, s.labels, s.ignored, strict=True)
+    ]
+    known = coco.COCO()
+    known.dataset = {
+        "images": [{"id": i} for i in range(len(truth))],
+        "annotations": [{"id": i + 1, **a} for i, a in enumerate(annotations)],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES)],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        known.createIndex()
+        told = known.loadRes(
+            [
+                {
+                    "image_id": i,
+                    "category_id": int(k),
+                    "bbox": corner_and_size(b),
+                    "score": float(s),
+                }
+                for i, x in enumerate(found)
+                for b, s, k in zip(x.boxes, x.scores, x.labels, strict=True)
+            ]
+        )
+        run = evaluation.COCOeval(known, told, "bbox")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return [float(run.stats[i]) for i in (1, 0, 2)]
+
+
+def test_average_precision_is_cocos() -> None:
+    found, truth = case()
+    score = average_precision(found, truth, CLASSES)
+    assert list(score.metrics) == ["ap50", "ap", "ap75"]
+    np.testing.assert_allclose(list(score.metrics.values()), by_coco(found, truth), atol=1e-6)
+    assert 0.2 < score.headline < 0.95
+    assert np.mean(list(score.per_class.values())) == pytest.approx(score.metrics["ap"], abs=1e-6)
+
+
+def test_overlap_is_intersection_over_union_without_void() -> None:
+    truth = [RANDOM.integers(0, 4, (20, 20)).astype(np.uint8) for _ in range(3)]
+    found = [np.where(RANDOM.random(x.shape) < 0.7, x, 1).astype(np.uint8) for x in truth]
+    for x in truth:
+        x[:, :4] = VOID
+    score = overlap(found, truth, ("a", "b", "c", "never"))
+    ours, theirs = np.stack(found), np.stack(truth)
+    known = theirs != VOID
+    wanted = [
+        ((ours == k) & (theirs == k) & known).sum() / (((ours == k) | (theirs == k)) & known).sum()
+        for k in range(4)
+    ]
+    assert list(score.per_class) == ["a", "b", "c"]
+    np.testing.assert_allclose(list(score.per_class.values()), wanted[1:], atol=1e-6)
+    assert score.headline == pytest.approx(np.mean(wanted[1:]), abs=1e-6)
+    assert score.metrics["miou_with_ground"] == pytest.approx(np.mean(wanted), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Detection, Segmentation])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_heads_learn_and_leave_the_extractor_alone(
+    few_scenes: AnnotatedSplits, extractor: Encoder, kind: type, frozen: bool
+) -> None:
+    before = {name: x.clone() for name, x in extractor.state_dict().items()}
+    steps: list[int] = []
+    head = kind(extractor, steps=3, frozen=frozen, side=64, on_step=steps.append)
+    found = head.fit(few_scenes.train).predict(few_scenes.test)
+    assert steps == [1, 2, 3]
+    assert len(found) == len(few_scenes.test)
+    assert not extractor.training
+    for name, x in extractor.state_dict().items():
+        torch.testing.assert_close(x, before[name], rtol=0, atol=0)
+    moved = any(
+        not torch.equal(x, before[name.split("encoder.")[1]])
+        for name, x in head.model_.state_dict().items()
+        if "encoder.backbone" in name
+    )
+    assert moved != frozen
+    assert 0 <= head.score(few_scenes.test).headline <= 1
+
+
+def test_the_same_seed_gives_the_same_head(few_scenes: AnnotatedSplits, extractor: Encoder) -> None:
+    first, again, other = (
+        Segmentation(extractor, steps=2, side=64, seed=seed).fit(few_scenes.train).model_
+        for seed in (1, 1, 2)
+    )
+    for a, b in zip(first.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert not torch.equal(next(first.blocks.parameters()), next(other.blocks.parameters()))
+
+
+def test_objects_are_cut_out_with_their_labels(few_scenes: AnnotatedSplits) -> None:
+    data = few_scenes.test
+    found = cut_out(data, size=28, channels=1)
+    assert found.images.shape == (sum(len(p.labels) for p in data.pictures), 1, 28, 28)
+    wanted = np.concatenate([p.labels for p in data.pictures])
+    np.testing.assert_array_equal(found.labels, wanted)
+    assert found.classes == tuple("0123456789")
+
+
+def test_what_cannot_be_done_is_said(few_scenes: AnnotatedSplits, extractor: Encoder) -> None:
+    with pytest.raises(InputError, match="detector 'yolo' is unknown; give one of fcos"):
+        Detection(extractor, detector="yolo")
