@@ -280,6 +280,32 @@ def test_a_cone_is_called_one_and_gives_no_range() -> None:
     assert found.suggestion is None
 
 
+def two_cones(n: int, d: int) -> tuple[Tensor, Tensor]:
+    """Pictures and texts as CLIP has them: cosines of 0.55 within a kind, of 0.15 across, 0.28 for pairs."""
+    common, apart = torch.linalg.qr(randn(d, 2, seed=3))[0].T
+    meaning = normalize(randn(n, 10, seed=4) @ randn(10, d, seed=5), dim=1)
+    own = (normalize(randn(n, d, seed=6 + k), dim=1) for k in range(2))
+    x, y = (
+        0.35**0.5 * common + sign * 0.2**0.5 * apart + 0.13**0.5 * meaning + 0.32**0.5 * noise
+        for sign, noise in zip((1, -1), own, strict=True)
+    )
+    return x, y
+
+
+def test_the_temperature_of_clip_is_not_called_low_where_pictures_and_texts_are_as_in_clip() -> (
+    None
+):
+    found = diagnose(*two_cones(1500, 512), temperature=0.01)
+    said = {verdict.name: verdict for verdict in found.verdicts}
+    assert found.measure("modality_gap") > 0.5
+    assert said["concentration"].value < 0.02
+    assert {said[name].level for name in ("cap", "concentration", "gap")} == {"note"}
+    assert said["cone"].level == "good"
+    assert found.suggestion is None
+    beyond = diagnose(*two_cones(1500, 512), temperature=0.005)
+    assert next(v for v in beyond.verdicts if v.name == "cap").level == "warning"
+
+
 def test_shuffled_partners_are_noticed_and_give_no_range() -> None:
     x, y, _ = clusters(300, 12, 300)
     right = diagnose(x, y, temperature=TAU)

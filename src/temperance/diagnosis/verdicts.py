@@ -23,6 +23,8 @@ FEW, MANY = 0.02, 0.5
 FALSE = 0.5
 SOLVED = 0.05
 CONE = 0.5
+# Pictures and texts lie in a cone each (Liang et al., NeurIPS 2022), and are none the worse for that.
+CONE_OF_TWO = 0.8
 POINT = -1.0
 FLAT = 0.1
 HUBS = 2.0
@@ -59,7 +61,16 @@ def verdicts(evidence: Evidence) -> list[Verdict]:
 
 def collapsed(evidence: Evidence) -> bool:
     """Whether nearly all vectors point the same way: then a temperature read off them says little."""
-    return evidence.value("anisotropy") > CONE or evidence.value("uniformity") > POINT
+    return evidence.value("anisotropy") > _cone_at(evidence) or evidence.value("uniformity") > POINT
+
+
+def two_kinds(evidence: Evidence) -> bool:
+    """Whether rows and partners lie apart, as pictures and texts do."""
+    return "modality_gap" in evidence.measures and evidence.value("modality_gap") > GAP
+
+
+def _cone_at(evidence: Evidence) -> float:
+    return CONE_OF_TWO if two_kinds(evidence) else CONE
 
 
 def strangers(evidence: Evidence) -> bool:
@@ -73,9 +84,12 @@ def strangers(evidence: Evidence) -> bool:
 
 
 def suggestion(evidence: Evidence) -> Suggestion | None:
-    """The range in which a fair part of the negatives counts, or None where the space shows none."""
+    """The range in which a fair part of the negatives counts, or None where the space shows none.
+
+    None between two kinds, too: cosines there lie so close together that a τ that serves looks low.
+    """
     n = evidence.data.negatives
-    if collapsed(evidence) or strangers(evidence) or FEW * n < 1:
+    if collapsed(evidence) or strangers(evidence) or two_kinds(evidence) or FEW * n < 1:
         return None
     median = [x / n for x in evidence.profile.effective_negatives["0.5"]]
     low, high = (_crossing(evidence.profile.temperature, median, share) for share in (FEW, MANY))
@@ -169,6 +183,16 @@ def _concentration(e: Evidence) -> Verdict | None:
     else:
         on_most = f"90 % of the push falls on {most} of {n:,} negatives"
         words = f"At τ = {tau:.3g}, {on_most}, {ten} on the ten hardest"
+    if share < FEW and two_kinds(e):
+        return Verdict(
+            name="concentration",
+            level="note",
+            value=share,
+            threshold=FEW,
+            sentence=f"{words}: few count, as is usual between two kinds at a low τ.",
+            reason=f"for the median anchor {share:.2%} of the negatives are effective, below {FEW:.0%}; "
+            "that threshold is of spaces of one kind, and between two cosines lie closer together",
+        )
     if share < FEW:
         return Verdict(
             name="concentration",
@@ -273,13 +297,15 @@ def _slope(e: Evidence) -> Verdict | None:
 def _capped(e: Evidence) -> Verdict | None:
     if e.reading is None or e.reading.temperature > CAP * 1.005:
         return None
+    usual = two_kinds(e) and e.reading.temperature > CAP * 0.995
     return Verdict(
         name="cap",
-        level="warning",
+        level="note" if usual else "warning",
         value=1 / e.reading.temperature,
         threshold=1 / CAP,
         sentence=f"The logit scale is {1 / e.reading.temperature:.4g}, at its usual cap of 100 or beyond: "
-        "if it is learned, it has run to the end of its range, and learns no longer.",
+        "if it is learned, it has run to the end of its range, and learns no longer"
+        + (", as published CLIP models have." if usual else "."),
         reason="CLIP and open_clip cap the scale at 100, τ = 0.01",
     )
 
@@ -312,18 +338,19 @@ def _partners(e: Evidence) -> Verdict | None:
 
 def _cone(e: Evidence) -> Verdict | None:
     value = e.value("anisotropy")
-    narrow = value > CONE
+    threshold = _cone_at(e)
+    narrow = value > threshold
     return Verdict(
         name="cone",
         level="warning" if narrow else "good",
         value=value,
-        threshold=CONE,
+        threshold=threshold,
         sentence=(
             f"The space has collapsed into a narrow cone: two rows have a cosine of {value:.2f} on average."
             if narrow
             else f"No narrow cone: two rows have a cosine of {value:.2f} on average."
         ),
-        reason=f"random vectors have 0, a point has 1; above {CONE:g} the common direction is most of a "
+        reason=f"random vectors have 0, a point has 1; above {threshold:g} the common direction is most of a "
         "vector",
     )
 
@@ -388,8 +415,8 @@ def _gap(e: Evidence) -> Verdict | None:
         value=value,
         threshold=GAP,
         sentence=f"The two kinds lie apart: their means are {value:.2f} from each other. Cosines between "
-        "kinds are "
-        "comparable with each other only, not with those within one kind.",
+        "kinds are comparable with each other only, not with those within one kind, and no range of τ is "
+        "suggested: what is known of it comes from spaces of one kind.",
         reason="the modality gap of Liang et al. (NeurIPS 2022); a low τ keeps it open",
     )
 
