@@ -36,6 +36,24 @@ def test_explain_prints_the_known_figures_and_writes_a_page(tmp_path: Path, caps
     assert "<html" in (tmp_path / "explain.html").read_text(encoding="utf-8")
 
 
+def test_explain_takes_embeddings_and_their_labels(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    np.savez(tmp_path / "x.npz", image=x, other=x[:, :2], kind=np.array(list("abc") * 10))
+    (tmp_path / "labels.txt").write_text("cat\ndog\n" * 15)
+    file = ("--embeddings", str(tmp_path / "x.npz"), "--column", "image")
+    for labels, name in (("kind", '"b"'), (str(tmp_path / "labels.txt"), '"dog"')):
+        assert run("explain", *file, "--labels", labels, "--out", str(tmp_path)) == 0
+        page = (tmp_path / "explain.html").read_text(encoding="utf-8")
+        assert "30 of 30 rows of 4 numbers" in page
+        assert name in page
+
+
+def test_explain_refuses_labels_of_nothing(tmp_path: Path, capsys) -> None:
+    assert run("explain", "--labels", "kind", "--out", str(tmp_path)) == 2
+    assert "--labels kind belongs to --embeddings" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_explain_as_json(tmp_path: Path, capsys) -> None:
     assert run("explain", "--json", "--out", str(tmp_path)) == 0
     rows = json.loads(capsys.readouterr().out)

@@ -37,3 +37,45 @@ def visit(browser, address):
         context.close()
     assert complaints == []
     assert set(requests) == {address}
+
+
+@pytest.fixture
+def without_faults():
+    """Axe-core's verdict on a page: nothing serious or critical for those who hear it or use keys."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+
+    def check(page):
+        found = axe.run(page).response["violations"]
+        grave = [
+            (fault["id"], [node["html"][:160] for node in fault["nodes"][:3]])
+            for fault in found
+            if fault["impact"] in ("serious", "critical")
+        ]
+        assert grave == []
+
+    return check
+
+
+@pytest.fixture
+def quick():
+    """How long a page takes from a change of a control to the paint after it: the median of nine."""
+
+    def check(page, selector, values, milliseconds=100):
+        took = page.evaluate(
+            """async ([selector, values]) => {
+              const control = document.querySelector(selector);
+              const took = [];
+              for (const value of values) {
+                const begun = performance.now();
+                control.value = value;
+                control.dispatchEvent(new Event("input", { bubbles: true }));
+                await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+                took.push(performance.now() - begun);
+              }
+              return took.sort((a, b) => a - b)[Math.floor(took.length / 2)];
+            }""",
+            [selector, values],
+        )
+        assert took < milliseconds
+
+    return check

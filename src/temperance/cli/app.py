@@ -259,12 +259,26 @@ def embed(
     run_embed(run, data, out, space, image_size, root, as_json=json)
 
 
-@app.command(epilog="Example: temperance explain --out softmax")
-def explain(out: Out = None, json: Json = False) -> None:
-    """Show what the temperature does to a softmax, in a table and in a page with a slider."""
+@app.command(epilog="Example: temperance explain --embeddings embeddings.npy --labels labels.txt")
+def explain(
+    embeddings: Annotated[
+        str | None,
+        typer.Option(help="Embeddings to look at: a file as for diagnose.", show_default="none"),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Their classes: a file (.npy, or one a line), or a column."),
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Which array of a file that has several.")
+    ] = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Show what the temperature does: a page to move it by hand, over a softmax or your embeddings."""
     from temperance.cli.explain import run_explain
 
-    run_explain(out, as_json=json)
+    run_explain(embeddings, labels, column, out, as_json=json)
 
 
 @app.command(epilog="Example: temperance bench --loss nt_xent --rows 8192 --temperature 0.1")

@@ -20,7 +20,7 @@ from temperance.cli.given import (
 )
 from temperance.data import image_files, load_images
 from temperance.diagnosis import Diagnosis, checked, diagnosis_of, write_diagnosis
-from temperance.diagnosis.files import GIGABYTE, Where, read_labels, read_lines, read_vectors
+from temperance.diagnosis.files import GIGABYTE, Where, read_embeddings, read_lines, read_vectors
 from temperance.errors import InputError
 from temperance.integrations.conversion import temperature_from_scale
 from temperance.report.diagnosis import Shown, write_diagnosis_report
@@ -134,11 +134,7 @@ def _read(asked: Asked) -> tuple[dict[str, Any], Shown]:
     if not asked.memory > 0:
         raise InputError(f"--memory {asked.memory:g} is not positive; give gigabytes, such as 2")
     memory = asked.memory * GIGABYTE
-    labels_file = None if asked.labels is None else Path(asked.labels)
-    in_file = labels_file is not None and labels_file.is_file()
-    first = read_vectors(
-        Where(asked.embeddings, asked.column, None if in_file else asked.labels, memory)
-    )
+    first = read_embeddings(asked.embeddings, asked.column, asked.labels, memory)
     second, pairs = None, asked.pairs
     if pairs is not None or asked.pair_column is not None:
         pairs = pairs or asked.embeddings
@@ -151,7 +147,7 @@ def _read(asked: Asked) -> tuple[dict[str, Any], Shown]:
     what = {
         "x": first.vectors,
         "y": second,
-        "labels": read_labels(labels_file) if in_file and labels_file else first.labels,
+        "labels": first.labels,
         "negatives": negatives,
         "names": (
             _named(asked.embeddings, asked.column),

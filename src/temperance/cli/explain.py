@@ -7,15 +7,21 @@ from pathlib import Path
 from rich.table import Table
 
 from temperance.cli.given import console
-from temperance.report import Row, softmax_table, write_explain
+from temperance.diagnosis.files import read_embeddings
+from temperance.errors import InputError
+from temperance.report import Row, softmax_table, write_explorer
+from temperance.report.cloud import Cloud, cloud_of
 from temperance.runs import make_folder
 
 
-def run_explain(out: Path | None, as_json: bool) -> None:
-    """Print the three-class table and write ``explain.html``."""
+def run_explain(
+    embeddings: str | None, labels: str | None, column: str | None, out: Path | None, as_json: bool
+) -> None:
+    """Print the three-class table and write ``explain.html``, with the embeddings given in it."""
+    cloud = _cloud(embeddings, labels, column)
     folder = make_folder(out or Path("runs") / "explain")
     path = folder / "explain.html"
-    write_explain(path)
+    write_explorer(path, cloud)
     rows = softmax_table()
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
@@ -30,6 +36,16 @@ def run_explain(out: Path | None, as_json: bool) -> None:
         highlight=False,
     )
     output.print(f"\nMove τ yourself: {path}", soft_wrap=True)
+
+
+def _cloud(embeddings: str | None, labels: str | None, column: str | None) -> Cloud | None:
+    if embeddings is None:
+        for name, value in (("--labels", labels), ("--column", column)):
+            if value is not None:
+                raise InputError(f"{name} {value} belongs to --embeddings; give that too")
+        return None
+    found = read_embeddings(embeddings, column, labels)
+    return cloud_of(found.vectors, found.labels, embeddings)
 
 
 def _cases(rows: list[Row]) -> list[tuple[str, list[Row]]]:

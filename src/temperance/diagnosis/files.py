@@ -88,6 +88,26 @@ def read_vectors(where: Where) -> Found:
     raise InputError(f"{path} is of no known kind; give {KNOWN}")
 
 
+def read_embeddings(
+    file: str, column: str | None = None, labels: str | None = None, memory: float = 2 * GIGABYTE
+) -> Found:
+    """Read embeddings, and classes from a file of their own or from a column beside them.
+
+    Args:
+        file: as ``Where``.
+        column: as ``Where``.
+        labels: a file (``.npy``, or one label a line), else a column of the embeddings' file.
+        memory: as ``Where``.
+
+    Raises:
+        InputError: as ``read_vectors`` and ``read_labels``.
+    """
+    path = None if labels is None else Path(labels)
+    if path is None or not path.is_file():
+        return read_vectors(Where(file, column, labels, memory))
+    return Found(read_vectors(Where(file, column, None, memory)).vectors, read_labels(path))
+
+
 def read_labels(path: Path) -> npt.NDArray[Any]:
     """One label a row: a ``.npy``, or a text file with a label on each line.
 

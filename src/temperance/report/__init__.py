@@ -1,10 +1,10 @@
 """What does a person look at? Pages that open offline, charts drawn as SVG.
 
-``explain`` is the page that shows what the temperature does, ``sweep`` the report of a sweep, ``figures`` its
-figures one by one. They stand on ``page``, the one HTML shell, and ``svg``, the charts. Only the light ones
-are loaded here: import ``temperance.report.sweep`` and ``temperance.report.figures`` by name.
+``explorer`` is the page that shows what the temperature does, ``sweep`` the report of a sweep, ``figures``
+its figures one by one. They stand on ``page``, the one HTML shell, and ``svg``, the charts. Only the light
+ones are loaded here: import ``temperance.report.sweep`` and ``temperance.report.figures`` by name.
 """
 
-from temperance.report.explain import Row, explain_page, softmax_table, write_explain
+from temperance.report.explorer import Row, explorer_page, softmax_table, write_explorer
 
-__all__ = ["Row", "explain_page", "softmax_table", "write_explain"]
+__all__ = ["Row", "explorer_page", "softmax_table", "write_explorer"]

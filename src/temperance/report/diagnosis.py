@@ -12,8 +12,9 @@ from jaxtyping import UInt8
 
 from temperance.data import read_image
 from temperance.diagnosis.results import Curve, Diagnosis, Measure, Verdict
+from temperance.report.explorer import explorer_part
 from temperance.report.gallery import THUMBNAIL, data_uri
-from temperance.report.page import asset, json_block, page, text
+from temperance.report.page import Part, asset, json_block, page, text
 from temperance.report.svg import Axis, Band, Mark, Panel, Series, line_chart
 from temperance.runs import write_atomic
 
@@ -83,9 +84,8 @@ def diagnosis_page(found: Diagnosis, shown: Shown, labels: Sequence[Any] | None)
         if found.temperature
         else "Which temperatures suit this space?"
     )
-    return page(
-        title, "".join(sections), script=asset("diagnosis.js"), style=asset("diagnosis.css")
-    )
+    part = Part("".join(sections), asset("diagnosis.css"), (asset("diagnosis.js"),))
+    return page(title, part, explorer_part())
 
 
 def _answer(found: Diagnosis) -> str:
@@ -296,7 +296,7 @@ def _hard(found: Diagnosis, shown: Shown, labels: Sequence[Any] | None) -> str:
         "to relabel.</p>"
         f'<div class="dial" id="dial" hidden><label for="temperature">Temperature <var>τ</var></label>'
         f'<input type="range" id="temperature" min="0" max="{len(taus) - 1}" step="1">'
-        f'<span class="reading" id="temperature-value"></span></div><ul class="hard wide">{cases}</ul>'
+        f'<span class="reading" id="temperature-value"></span></div><ul class="cases wide">{cases}</ul>'
         f"{json_block('hard-data', data)}</section>"
     )
 

@@ -9,6 +9,7 @@ import html
 import importlib.resources
 import json
 import re
+from dataclasses import dataclass
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _POLICY = (
@@ -26,22 +27,34 @@ _SHELL = """<!doctype html>
 </head>
 <body>
 <header class="masthead">
+<div class="shelf">
 <p class="brand">Temperance</p>
-<h1>{title}</h1>
-</header>
+<div class="switches" id="themes" role="group" aria-label="Colours" data-label="theme" hidden>
+<button type="button" data-scheme="auto" data-word="theme-auto">Auto</button>
+<button type="button" data-scheme="light" data-word="theme-light">Light</button>
+<button type="button" data-scheme="dark" data-word="theme-dark">Dark</button>
+</div>
+</div>
+<h1 data-word="title">{title}</h1>
+{tabs}</header>
 <main>
 {body}
 </main>
-<footer class="colophon"><p>Written by Temperance. This file is complete in itself: it opens offline
-and loads nothing from elsewhere.</p></footer>
-{script}</body>
+<footer class="colophon"><p data-word="colophon">Written by Temperance. This file is complete in itself:
+it opens offline and loads nothing from elsewhere.</p></footer>
+{scripts}</body>
 </html>
+"""
+_TABS = """<nav class="tabs" aria-label="Parts of this page">
+<a href="#report">Report</a>
+<a href="#explorer">Explorer: move τ yourself</a>
+</nav>
 """
 
 
 @functools.cache
 def asset(name: str) -> str:
-    """Read a style sheet or script that lies beside this module."""
+    """Read a style sheet, a script or words that lie beside this module or in a folder there."""
     return (importlib.resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
@@ -73,30 +86,47 @@ def json_block(identifier: str, value: object) -> str:
     return f'<script type="application/json" id="{text(identifier)}">{data}</script>'
 
 
-def page(title: str, body: str, *, script: str = "", style: str = "") -> str:
+@dataclass(frozen=True)
+class Part:
+    """HTML, and the CSS and JavaScript that it needs.
+
+    Attributes:
+        body: HTML, normally ``<section>`` elements; whatever comes from outside went through ``text``.
+        style: CSS of this part alone, after the shared rules.
+        scripts: JavaScript, run in this order once the body is there; what one declares the next knows.
+    """
+
+    body: str
+    style: str = ""
+    scripts: tuple[str, ...] = ()
+
+
+def page(title: str, part: Part, explorer: Part | None = None) -> str:
     """Set HTML in the page that all reports share.
 
-    The page's Content-Security-Policy forbids every request and every script but the one given.
+    The page's Content-Security-Policy forbids every request, and every script but the page's own.
 
     Args:
         title: Plain text; the heading and the name of the window.
-        body: HTML, normally ``<section>`` elements; whatever comes from outside went through
-            ``text``.
-        script: JavaScript of the page, run once the body is there.
-        style: CSS of this page alone, after the shared rules.
+        part: What the page shows.
+        explorer: Of ``temperance.report.explorer``, to stand beside it under a tab of its own.
     """
-    if "</script" in script.lower() or "<!--" in script or "</style" in style.lower():
+    parts = [part] if explorer is None else [part, explorer]
+    scripts = [asset("page.js"), *(script for p in parts for script in p.scripts)]
+    style = "".join(p.style for p in parts)
+    if any("</script" in s.lower() or "<!--" in s for s in scripts) or "</style" in style.lower():
         raise ValueError("markup that would end the script or style sheet it stands in")
-    policy = _POLICY
-    element = ""
-    if script:
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        policy += f"; script-src 'sha256-{digest}'"
-        element = f"<script>{script}</script>\n"
+    digests = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
+    hashes = " ".join(f"'sha256-{digest}'" for digest in digests)
+    body, tabs = part.body, ""
+    if explorer is not None:
+        body = f'<div data-tab="report">{part.body}</div><div data-tab="explorer">{explorer.body}</div>'
+        tabs = _TABS
     return _SHELL.format(
-        policy=policy,
+        policy=f"{_POLICY}; script-src {hashes}",
         title=text(title),
+        tabs=tabs,
         style=asset("chart.css") + asset("page.css") + style,
         body=body,
-        script=element,
+        scripts="".join(f"<script>{script}</script>\n" for script in scripts),
     )

@@ -8,9 +8,10 @@ import torch
 from temperance.data import ImageSet, Splits
 from temperance.geometry import hardness
 from temperance.report import figures
+from temperance.report.explorer import explorer_part
 from temperance.report.figures import Space, uses
 from temperance.report.gallery import NEIGHBOURS, gallery, hardest_anchors
-from temperance.report.page import asset, page, text
+from temperance.report.page import Part, asset, page, text
 from temperance.report.svg import standalone
 from temperance.runs import write_atomic
 from temperance.runs.results import Choice, Results, Run, Spaces
@@ -90,9 +91,8 @@ def sweep_page(folder: Path, results: Results, images: ImageSet, parts: Splits) 
         _tables(results),
         _method(results),
     ]
-    return page(
-        f"Which temperature for {results.data.name}?", "".join(sections), style=asset("sweep.css")
-    )
+    part = Part("".join(sections), asset("sweep.css"))
+    return page(f"Which temperature for {results.data.name}?", part, explorer_part())
 
 
 def _space(folder: Path, run: Run) -> Space:

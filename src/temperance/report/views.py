@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from temperance.data import ImageSet, Views
-from temperance.report.page import page, text
+from temperance.report.page import Part, page, text
 from temperance.runs import make_folder, write_atomic
 
 SHEET = "views.png"
@@ -49,7 +49,7 @@ def write_views(folder: Path, images: ImageSet, recipe: str, count: int, seed: i
         f'<section><p>{text(caption)}</p><img src="{source}" style="max-width:100%" '
         f'alt="Images, each beside its two views"></section>'
     )
-    write_atomic(folder / PAGE, page(f"What the model sees of {images.name}", body))
+    write_atomic(folder / PAGE, page(f"What the model sees of {images.name}", Part(body)))
 
 
 def _sheet(*columns: UInt8[np.ndarray, "n c h w"]) -> UInt8[np.ndarray, "h w 3"]:
