@@ -28,6 +28,7 @@ wheel:
 schema:
 	.venv/bin/python -m temperance.runs.results > src/temperance/runs/results.schema.json
 	.venv/bin/python -m temperance.diagnosis.results > src/temperance/diagnosis/results.schema.json
+	.venv/bin/python -m temperance.transfer.results > src/temperance/transfer/evaluation.schema.json
 
 # FONTS is a folder that keeps the downloaded packages.
 glyphs:

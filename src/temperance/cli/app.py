@@ -241,6 +241,52 @@ def diagnose(
     run_diagnose(asked, out, as_json=json)
 
 
+@app.command(epilog="Example: temperance evaluate runs/sweep-glyphs --task knn,detection --seeds 3")
+def evaluate(
+    run: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of runs or extractors; a sweep is all its members."),
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: knn, linear, few-shot, finetune (1 % and 10 % of labels), detection, "
+            "segmentation.",
+            show_default="knn,linear,few-shot",
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Labelled images; or scenes, digit-scenes, COCO, VOC, masks. May be repeated.",
+            show_default="the run's own; scenes",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Training of heads.", show_default="by task: 200 to 1000")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Measurements of each.")] = 1,
+    frozen: Annotated[
+        bool,
+        typer.Option("--frozen", help="Keep the extractor as it is in detection and segmentation."),
+    ] = False,
+    supervised: Annotated[
+        bool,
+        typer.Option("--supervised", help="Compare with pretraining by labels, at equal steps."),
+    ] = False,
+    root: Root = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Say what extractors are good for, beside random weights, and write it to evaluation.json.
+
+    The same command on the same folder goes on where it was stopped.
+    """
+    from temperance.cli.evaluate import run_evaluate
+
+    run_evaluate(run, task, data or [], steps, seeds, frozen, supervised, root, out, as_json=json)
+
+
 @app.command(epilog="Example: temperance embed runs/train-glyphs glyphs --out features.npy")
 def embed(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or of a member of a sweep.")],

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 Data = TypeVar("Data", contravariant=True)
 
@@ -25,6 +25,7 @@ class Score:
         return next(iter(self.metrics.values()))
 
 
+@runtime_checkable
 class Evaluator(Protocol[Data]):
     """A head on an extractor: it learns from labelled data, predicts, and is scored on held-out data.
 

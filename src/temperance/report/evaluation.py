@@ -1,0 +1,149 @@
+"""The page of an evaluation: scores beside what they are compared with, over τ where there are several."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from temperance.report.page import Part, page, text
+from temperance.report.svg import Axis, Panel, Reference, Series, line_chart, series_colour
+from temperance.runs import write_atomic
+from temperance.transfer.results import Evaluation
+from temperance.transfer.results import Part as Measured
+
+PAGE = "evaluation.html"
+STARTS = {"random": "random weights", "supervised": "pretrained with labels"}
+
+
+def write_evaluation_report(folder: Path, evaluation: Evaluation) -> None:
+    """Write ``evaluation.html`` into a folder.
+
+    Args:
+        folder: of the evaluation.
+        evaluation: with at least one part.
+    """
+    settings = evaluation.settings
+    images = settings.images or f"objects cut out of {settings.pictures}"
+    about = [
+        f"Classification is measured on {images}"
+        + (f", detection and segmentation on {settings.pictures}." if settings.pictures else "."),
+        "The extractor was frozen in detection and segmentation."
+        if settings.frozen
+        else "Fine-tuning, detection and segmentation trained the extractor too; the other tasks did not.",
+        "Every start had the same head, data and steps. Scores are those of held-out data.",
+    ]
+    body = (
+        "<section>"
+        + "".join(f"<p>{text(sentence)}</p>" for sentence in about)
+        + _scores(evaluation)
+        + "</section>"
+        + _curves(evaluation)
+        + "".join(_classes(evaluation, task) for task in evaluation.tasks)
+    )
+    write_atomic(folder / PAGE, page("What the extractor is good for", Part(body)))
+
+
+def tasks_figure(evaluation: Evaluation) -> str:
+    """Draw the headline of each task against τ, a panel a task, with the other starts as lines across.
+
+    Args:
+        evaluation: of extractors at two temperatures or more.
+    """
+    panels = []
+    for i, task in enumerate(evaluation.tasks):
+        parts = [p for p in evaluation.of(task, "pretrained") if p.temperature is not None]
+        taus = sorted({p.temperature for p in parts if p.temperature is not None})
+        means = [_mean([p for p in parts if p.temperature == tau]) for tau in taus]
+        seeds = [(p.temperature, 100 * p.headline) for p in parts if p.temperature is not None]
+        references = [
+            Reference(name, _mean(others))
+            for start, name in STARTS.items()
+            if (others := evaluation.of(task, start))
+        ]
+        metric = next(iter(parts[0].metrics)) if parts else ""
+        panels.append(
+            Panel(
+                Axis(f"{task}: {metric} (%)"),
+                [Series("", taus, means, series_colour(i), seeds=seeds)],
+                references,
+            )
+        )
+    return line_chart(
+        "Score of each task against the temperature of pretraining",
+        "Dots are single measurements, lines their means; dashed lines are other starts.",
+        Axis("temperature τ", log=True),
+        *panels,
+    )
+
+
+def _curves(evaluation: Evaluation) -> str:
+    taus = {p.temperature for p in evaluation.parts if p.temperature is not None}
+    if len(taus) < 2:
+        return ""
+    return (
+        f"<section><h2>Each task against τ</h2><figure>{tasks_figure(evaluation)}<figcaption>Dots are single "
+        "measurements, lines their means; dashed lines are other starts.</figcaption></figure></section>"
+    )
+
+
+def _scores(evaluation: Evaluation) -> str:
+    groups: dict[tuple[str, str], list[Measured]] = {}
+    for part in evaluation.parts:
+        groups.setdefault((part.task, _named(part)), []).append(part)
+    rows = []
+    for (task, name), parts in groups.items():
+        metrics = "; ".join(
+            f"{metric} {_spread([100 * p.metrics[metric] for p in parts])}"
+            for metric in parts[0].metrics
+        )
+        seconds = np.mean([p.seconds for p in parts])
+        rows.append((task, name, metrics, f"{seconds:.0f}"))
+    return _table(
+        ("task", "start", "score (%), mean ± standard deviation over seeds", "seconds"), rows
+    )
+
+
+def _classes(evaluation: Evaluation, task: str) -> str:
+    """Class by class: means over seeds, a column for each start."""
+    parts = [p for p in evaluation.parts if p.task == task]
+    names = list(dict.fromkeys(_named(p) for p in parts))
+    classes = sorted({name for p in parts for name in p.per_class})
+    rows = []
+    for kind in classes:
+        cells = []
+        for name in names:
+            values = [
+                100 * p.per_class[kind] for p in parts if _named(p) == name and kind in p.per_class
+            ]
+            cells.append(f"{np.mean(values):.1f}" if values else "–")
+        rows.append((kind, *cells))
+    return f"<section><h2>{text(task)}, class by class (%)</h2>{_table(('class', *names), rows)}</section>"
+
+
+def _named(part: Measured) -> str:
+    if part.start != "pretrained":
+        return STARTS[part.start]
+    return part.extractor if part.temperature is None else f"τ = {part.temperature:g}"
+
+
+def _mean(parts: Sequence[Measured]) -> float:
+    return float(np.mean([100 * p.headline for p in parts]))
+
+
+def _spread(values: list[float]) -> str:
+    deviation = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.1f}{deviation}"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{text(name)}</th>' for name in columns)
+    body = "".join(
+        f'<tr><th scope="row">{text(first)}</th>'
+        + "".join(f"<td>{text(x)}</td>" for x in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return (
+        '<div class="scroll wide" tabindex="0" role="region" aria-label="table"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

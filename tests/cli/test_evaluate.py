@@ -1,0 +1,95 @@
+"""``temperance evaluate``: what it measures, keeps, goes on with and refuses."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import jsonschema
+import pytest
+import torch
+
+from temperance.cli import main
+from temperance.cli.evaluate import _tasks
+from temperance.data import scenes as room
+from temperance.encoders import Encoder, EncoderSpec, save_encoder
+from temperance.transfer.results import json_schema
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def members(tmp_path: Path) -> Path:
+    for seed, temperature in enumerate((0.1, 0.5)):
+        torch.manual_seed(seed)
+        folder = tmp_path / "members" / f"t{temperature}-s0"
+        folder.mkdir(parents=True)
+        origin = {"data": "digits", "temperature": temperature, "epochs": 1, "batch_size": 256}
+        save_encoder(Encoder(EncoderSpec(1, 8, (0.3,), (0.37,))), folder, origin)
+    return tmp_path
+
+
+def test_finetune_stands_for_both_shares() -> None:
+    assert _tasks("knn, finetune") == ["knn", "finetune-1", "finetune-10"]
+
+
+def test_the_committed_schema_is_that_of_the_code() -> None:
+    path = resources.files("temperance.transfer") / "evaluation.schema.json"
+    assert json.loads(path.read_text(encoding="utf-8")) == json_schema()
+
+
+def test_a_sweeps_members_are_measured_once_beside_random_weights(members: Path, capsys) -> None:
+    command = ("evaluate", str(members), "--task", "knn,few-shot", "--seeds", "2", "--json")
+    assert run(*command) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    jsonschema.validate(found, json_schema())
+    assert found == json.loads((members / "evaluation.json").read_text())
+    assert len(found["parts"]) == 2 * 2 * 3
+    assert found["settings"]["images"] == "digits"
+    assert {p["temperature"] for p in found["parts"]} == {0.1, 0.5, None}
+    page = (members / "evaluation.html").read_text()
+    assert "Each task against τ" in page
+    assert "<svg" in page
+    assert run(*command) == 0
+    again = capsys.readouterr()
+    assert json.loads(again.out) == found
+    assert again.err == ""
+    assert run(*command, "--steps", "9") == 2
+    assert "was measured with steps = None, not 9" in capsys.readouterr().err
+
+
+def test_scenes_serve_every_task(members: Path, capsys, monkeypatch) -> None:
+    pytest.importorskip("pycocotools")
+    monkeypatch.setattr(room, "COUNTS", {"train": 8, "test": 6})
+    one = members / "members" / "t0.1-s0"
+    tasks = ("--task", "knn,detection", "--data", "digit-scenes")
+    command = ("evaluate", str(one), *tasks, "--steps", "2", "--root", str(members / "cache"))
+    assert run(*command, "--supervised") == 0
+    table = capsys.readouterr().out
+    assert "supervised" in table
+    found = json.loads((one / "evaluation.json").read_text())
+    starts = ["pretrained", "random", "supervised"]
+    assert [p["start"] for p in found["parts"]] == 2 * starts
+    assert [p["task"] for p in found["parts"]] == ["knn"] * 3 + ["detection"] * 3
+    assert found["settings"]["pictures"] == "digit-scenes"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--task", "knn,dreams"), "--task 'dreams' is unknown; give some of knn, linear"),
+        (("--task", "detection", "--data", "digits"), "--data digits has no boxes or masks"),
+        (("--data", "glyphs"), "those of glyphs are 1 × 28 × 28"),
+        (("--seeds", "0"), "--seeds 0 is not positive"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    members: Path, capsys, arguments: tuple[str, ...], message: str
+) -> None:
+    assert run("evaluate", str(members), *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (members / "evaluation.json").exists()
