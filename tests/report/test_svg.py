@@ -185,7 +185,7 @@ def test_standalone_brings_both_themes_and_loads_nothing():
     alone = standalone(CHARTS["line"])
     root = parse(alone)
     assert root.get("width") == "560"
-    assert "prefers-color-scheme: dark" in root.find(f"{SVG}style").text
+    assert "color-scheme: light dark" in root.find(f"{SVG}style").text
     assert re.findall(r"https?://[^\"]*", alone) == ["http://www.w3.org/2000/svg"]
     with pytest.raises(ValueError, match="not a chart"):
         standalone("<svg></svg>")
