@@ -5,6 +5,7 @@ from temperance.encoders.embed import Embeddings, embed
 from temperance.encoders.files import load_encoder, save_encoder
 from temperance.encoders.maps import FeatureMaps
 from temperance.encoders.onnx import export_onnx
+from temperance.encoders.weights import weights_for
 
 __all__ = [
     "Embeddings",
@@ -15,4 +16,5 @@ __all__ = [
     "export_onnx",
     "load_encoder",
     "save_encoder",
+    "weights_for",
 ]
