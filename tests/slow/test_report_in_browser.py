@@ -44,3 +44,17 @@ def test_charts_have_names_for_those_who_hear_them(visit) -> None:
         assert chart.evaluate(
             "c => (c.getAttribute('alt') ?? c.querySelector('title')?.textContent ?? '').length > 0"
         )
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_explorer_stands_in_a_tab_and_neither_has_grave_faults(
+    visit, without_faults, theme
+) -> None:
+    page = visit(theme=theme)
+    without_faults(page)
+    page.get_by_role("link", name="Explorer").click()
+    assert page.get_by_role("heading", name="Three scores").is_visible()
+    assert page.locator("[data-tab=report]").is_hidden()
+    without_faults(page)
+    page.get_by_role("link", name="Report").click()
+    assert page.locator(".answer").is_visible()
