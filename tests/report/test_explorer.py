@@ -123,7 +123,8 @@ def test_a_cloud_is_a_sample_whose_cosines_and_curves_are_exact():
     assert data["effective"][at] == pytest.approx(float(share), abs=1e-5)
     assert data["effective"] == sorted(data["effective"])
     assert data["false_mass"][0] > data["false_mass"][-1]
-    assert "400 of 1,000 rows of 16 numbers" in cloud.caption()
+    sample = data["sample"]
+    assert [sample[k] for k in ("shown", "total", "width")] == ["400", "1,000", "16"]
 
 
 def test_a_cloud_of_fewer_dimensions_than_three_is_laid_flat():

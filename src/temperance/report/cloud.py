@@ -47,14 +47,6 @@ class Cloud:
     classes: Int64[np.ndarray, " n"] | None
     names: Sequence[str]
 
-    def caption(self) -> str:
-        """Say what is shown, for the picture."""
-        return (
-            f"{self.name}: {len(self.rows):,} of {self.total:,} rows of {self.width:,} numbers, drawn at "
-            f"random (seed 0); the three directions hold {100 * self.kept:.0f} % of their variance. Cosines "
-            "are those of all numbers."
-        )
-
     def data(self) -> dict[str, Any]:
         """What the page reads."""
         below = torch.tril_indices(len(self.rows), len(self.rows), offset=-1)
@@ -62,6 +54,13 @@ class Cloud:
         packed = cosines.to(torch.int16).numpy().astype("<i2").tobytes()
         effective, mass = self._curves()
         return {
+            "sample": {
+                "name": self.name,
+                "shown": f"{len(self.rows):,}",
+                "total": f"{self.total:,}",
+                "width": f"{self.width:,}",
+                "kept": f"{100 * self.kept:.0f}",
+            },
             "rows": self.rows.tolist(),
             "places": [[round(x, 4) for x in place] for place in self.places.tolist()],
             "similarities": base64.b64encode(packed).decode(),

@@ -136,8 +136,7 @@ def _embeddings(cloud: Cloud) -> str:
     mass = ""
     if cloud.classes is not None:
         mass = '<div><dt data-word="own-share"></dt><dd data-part="false"></dd></div>'
-    found = asset("explorer/embeddings.html").replace("<!-- mass -->", mass)
-    return found.replace("<!-- sample -->", text(cloud.caption()))
+    return asset("explorer/embeddings.html").replace("<!-- mass -->", mass)
 
 
 def _row(row: Row) -> str:

@@ -71,6 +71,7 @@ function embeddingsScene(root, cloud) {
     const shares = softmax(neighbours.map(([, s]) => s), tau);
     const effective = effectiveNumber(shares);
     drawStrands();
+    part("sample").textContent = say("sample", cloud.sample);
     part("anchor").textContent = name(chosen);
     part("effective").textContent = say("of", { some: effective.toFixed(1), all: n - 1 });
     if (cloud.classes) {
