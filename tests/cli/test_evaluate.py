@@ -7,6 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import torch
+from PIL import Image
 
 from temperance.cli import main
 from temperance.cli.evaluate import _tasks
@@ -54,6 +55,7 @@ def test_a_sweeps_members_are_measured_once_beside_random_weights(members: Path,
     page = (members / "evaluation.html").read_text()
     assert "Each task against τ" in page
     assert "<svg" in page
+    assert "<svg" in (members / "evaluation.svg").read_text()
     assert run(*command) == 0
     again = capsys.readouterr()
     assert json.loads(again.out) == found
@@ -72,6 +74,12 @@ def test_scenes_serve_every_task(members: Path, capsys, monkeypatch) -> None:
     table = capsys.readouterr().out
     assert "supervised" in table
     found = json.loads((one / "evaluation.json").read_text())
+    page = (one / "evaluation.html").read_text()
+    assert "What it says" in page
+    for task in ("knn", "detection"):
+        with Image.open(one / f"evaluation-{task}.png") as sheet:
+            assert min(sheet.size) > 200
+        assert page.count("data:image/png;base64,") == 2
     starts = ["pretrained", "random", "supervised"]
     assert [p["start"] for p in found["parts"]] == 2 * starts
     assert [p["task"] for p in found["parts"]] == ["knn"] * 3 + ["detection"] * 3

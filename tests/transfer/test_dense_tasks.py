@@ -6,10 +6,12 @@ import io
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from temperance import InputError
 from temperance.data.annotated import VOID, AnnotatedSplits, Sample, cut_out
 from temperance.encoders import Encoder
+from temperance.report.answers import COLOURS, answers
 from temperance.transfer.detection import Detection, Detections, average_precision
 from temperance.transfer.segmentation import Segmentation, overlap
 
@@ -153,3 +155,19 @@ def test_objects_are_cut_out_with_their_labels(few_scenes: AnnotatedSplits) -> N
 def test_what_cannot_be_done_is_said(few_scenes: AnnotatedSplits, extractor: Encoder) -> None:
     with pytest.raises(InputError, match="detector 'yolo' is unknown; give one of fcos"):
         Detection(extractor, detector="yolo")
+
+
+def test_sheets_show_the_truth_and_what_is_found(
+    few_scenes: AnnotatedSplits, extractor: Encoder
+) -> None:
+    head = Segmentation(extractor, steps=1, side=64).fit(few_scenes.train)
+    content = answers(head, few_scenes.train, few_scenes.test)
+    assert content is not None
+    with Image.open(io.BytesIO(content)) as sheet:
+        pixels = np.asarray(sheet)
+    assert pixels.shape[0] == 3 * (256 + 6)
+    truth = few_scenes.test.sample(0, 1, 64).class_map
+    seen = pixels[:256:4, :256:4]
+    label = truth[truth > 0][0]
+    np.testing.assert_array_equal(seen[truth == label][0], COLOURS[(label - 1) % len(COLOURS)])
+    assert (seen[truth == 0] == seen[truth == 0][:, :1]).all()

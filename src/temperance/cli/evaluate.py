@@ -8,7 +8,7 @@ from rich.table import Table
 from temperance.cli.given import console, default_folder
 from temperance.data.annotated import is_annotated
 from temperance.errors import InputError
-from temperance.report.evaluation import PAGE, write_evaluation_report
+from temperance.report.evaluation import PAGE, write_answers, write_evaluation_report
 from temperance.transfer.evaluating import DENSE, TASKS, Extractor, evaluate, extractors
 from temperance.transfer.results import Evaluation, Part, Settings
 
@@ -55,6 +55,7 @@ def run_evaluate(
         with_supervised=with_supervised,
         root=root,
         on_part=show,
+        on_head=lambda part, head, train, test: write_answers(folder, part, head, train, test),
     )
     write_evaluation_report(folder, evaluation)
     if as_json:

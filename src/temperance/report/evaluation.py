@@ -1,22 +1,40 @@
 """The page of an evaluation: scores beside what they are compared with, over τ where there are several."""
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from temperance.report.answers import answers
 from temperance.report.page import Part, page, text
-from temperance.report.svg import Axis, Panel, Reference, Series, line_chart, series_colour
+from temperance.report.svg import (
+    Axis,
+    Panel,
+    Reference,
+    Series,
+    line_chart,
+    series_colour,
+    standalone,
+)
 from temperance.runs import write_atomic
+from temperance.transfer.evaluator import Evaluator
 from temperance.transfer.results import Evaluation
 from temperance.transfer.results import Part as Measured
 
 PAGE = "evaluation.html"
+FIGURE = "evaluation.svg"
+SHEETS = {
+    "detection": "Pairs: the true boxes, and beside them those found with a score of 0.3 or more.",
+    "segmentation": "Pairs: the true classes in colours, and beside them those found.",
+    "knn": "Rows: a held-out image, and the nine nearest of those with labels.",
+}
 STARTS = {"random": "random weights", "supervised": "pretrained with labels"}
 
 
 def write_evaluation_report(folder: Path, evaluation: Evaluation) -> None:
-    """Write ``evaluation.html`` into a folder.
+    """Write ``evaluation.html`` into a folder and, of several temperatures, ``evaluation.svg``.
 
     Args:
         folder: of the evaluation.
@@ -38,9 +56,32 @@ def write_evaluation_report(folder: Path, evaluation: Evaluation) -> None:
         + _scores(evaluation)
         + "</section>"
         + _curves(evaluation)
+        + _answers(folder, evaluation)
         + "".join(_classes(evaluation, task) for task in evaluation.tasks)
     )
+    if _several(evaluation):
+        write_atomic(folder / FIGURE, standalone(tasks_figure(evaluation)))
     write_atomic(folder / PAGE, page("What the extractor is good for", Part(body)))
+
+
+def write_answers(
+    folder: Path, part: Measured, head: Evaluator[Any], train: object, test: object
+) -> None:
+    """Write a sheet of pictures of what an extractor's first head on a task says, for the page.
+
+    Args:
+        folder: of the evaluation.
+        part: what was measured; other starts and seeds than the first are not shown.
+        head: fitted.
+        train: what it learned from.
+        test: held out.
+    """
+    path = folder / _sheet(part.task)
+    if part.task not in SHEETS or part.start != "pretrained" or part.seed or path.exists():
+        return
+    content = answers(head, train, test)
+    if content is not None:
+        write_atomic(path, content)
 
 
 def tasks_figure(evaluation: Evaluation) -> str:
@@ -76,9 +117,31 @@ def tasks_figure(evaluation: Evaluation) -> str:
     )
 
 
+def _sheet(task: str) -> str:
+    return f"evaluation-{task}.png"
+
+
+def _answers(folder: Path, evaluation: Evaluation) -> str:
+    shown = ""
+    for task in evaluation.tasks:
+        path = folder / _sheet(task)
+        if task in SHEETS and path.is_file():
+            source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+            name = _named(evaluation.of(task, "pretrained")[0])
+            caption = f"{SHEETS[task]} First extractor ({name}), seed 0, held-out pictures."
+            shown += (
+                f'<figure class="wide"><img src="{source}" style="max-width:100%" '
+                f'alt="{text(SHEETS[task])}"><figcaption>{text(caption)}</figcaption></figure>'
+            )
+    return f"<section><h2>What it says</h2>{shown}</section>" if shown else ""
+
+
+def _several(evaluation: Evaluation) -> bool:
+    return len({p.temperature for p in evaluation.parts if p.temperature is not None}) > 1
+
+
 def _curves(evaluation: Evaluation) -> str:
-    taus = {p.temperature for p in evaluation.parts if p.temperature is not None}
-    if len(taus) < 2:
+    if not _several(evaluation):
         return ""
     return (
         f"<section><h2>Each task against τ</h2><figure>{tasks_figure(evaluation)}<figcaption>Dots are single "

@@ -32,6 +32,7 @@ DENSE = ("detection", "segmentation")
 TASKS = ("knn", "linear", "few-shot", "finetune-1", "finetune-10", *DENSE)
 
 OnPart = Callable[[Part, int, int], None]
+OnHead = Callable[[Part, Any, Any, Any], None]
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def evaluate(
     with_supervised: bool = False,
     root: Path | None = None,
     on_part: OnPart = lambda part, done, total: None,
+    on_head: OnHead = lambda part, head, train, test: None,
 ) -> Evaluation:
     """Measure what extractors are good for, beside random weights and, if asked, supervised pretraining.
 
@@ -96,6 +98,8 @@ def evaluate(
             extractor's.
         root: where downloads and scenes are kept.
         on_part: called with each part that ends, how many have, and how many there are.
+        on_head: called before a part is kept, with the fitted head, what it learned from, and what is held
+            out.
 
     Raises:
         InputError: if a task, the data or the folder cannot be used.
@@ -123,7 +127,8 @@ def evaluate(
             encoder = learned[seed]
         begun = time.perf_counter()
         train, test = data[task in DENSE]
-        score = _evaluator(task, encoder, seed, settings).fit(train).score(test)
+        head = _evaluator(task, encoder, seed, settings).fit(train)
+        score = head.score(test)
         part = Part(
             task=task,
             start=start,
@@ -134,6 +139,7 @@ def evaluate(
             metrics=dict(score.metrics),
             per_class=dict(score.per_class),
         )
+        on_head(part, head, train, test)
         evaluation.parts.append(part)
         write_evaluation(folder, evaluation)
         on_part(part, number, len(plan))
