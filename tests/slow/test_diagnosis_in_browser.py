@@ -51,3 +51,12 @@ def test_the_page_reads_without_a_script(visit) -> None:
     page = visit(java_script_enabled=False)
     assert page.locator("#dial").is_hidden()
     assert page.get_by_role("heading", name="Verdicts").is_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_there_are_no_grave_faults_for_those_who_hear_it(visit, without_faults, theme) -> None:
+    without_faults(visit(theme=theme))
+
+
+def test_the_slider_paints_at_once(visit, quick) -> None:
+    quick(visit(), "#temperature", list(range(0, 18, 2)))
