@@ -96,6 +96,20 @@ def sweep(
     workers: Annotated[
         int | None, typer.Option(help="Processes that share the runs.", show_default="one a core")
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Search instead, for the price of so many trainings, such as 2x: short ones choose τ, "
+            "which is then trained in full. Needs the extra: search.",
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="With --budget: database that processes and machines share, by URL.",
+            show_default="SQLite in the run folder",
+        ),
+    ] = None,
     out: Out = None,
     config: Config = None,
     dry_run: Annotated[
@@ -107,19 +121,24 @@ def sweep(
 
     The same command on the same folder goes on where it was stopped.
     """
+    from temperance.cli.search import run_search
     from temperance.cli.sweep import run_sweep
 
+    given = {
+        "data": data,
+        "temperatures": temperatures,
+        "rules": tuple(rule) if rule else None,
+        "seeds": seeds,
+        "epochs": epochs,
+        "metric": metric,
+        "image_size": image_size,
+        "root": root,
+    }
+    if budget is not None:
+        run_search(given, budget, storage, config, workers, out, dry_run, json)
+        return
     run_sweep(
-        given={
-            "data": data,
-            "temperatures": temperatures,
-            "rules": tuple(rule) if rule else None,
-            "seeds": seeds,
-            "epochs": epochs,
-            "metric": metric,
-            "image_size": image_size,
-            "root": root,
-        },
+        given=given,
         config=config,
         workers=workers,
         out=out,

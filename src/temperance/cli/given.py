@@ -1,5 +1,6 @@
 """What commands share: numbers as people type them, data, folders, notes."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +62,18 @@ def temperatures(text: str) -> tuple[float, ...]:
         (0.05, 0.2)
     """
     return tuple(temperature(part.strip()) for part in text.split(",") if part.strip())
+
+
+def worker_number(asked: int | None) -> int:
+    """How many processes share the runs: as asked, or one a core.
+
+    Raises:
+        InputError: if it is not positive.
+    """
+    count = asked if asked is not None else os.cpu_count() or 1
+    if count < 1:
+        raise InputError(f"--workers {count} is not positive; give 1 or more")
+    return count
 
 
 def noted_images(name: str, size: int | None, root: Path | None) -> ImageSet:

@@ -1,6 +1,5 @@
 """``temperance sweep``."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,14 @@ from rich.console import Console
 from rich.progress import TaskID
 from rich.table import Table
 
-from temperance.cli.given import console, default_folder, progress, settle, temperatures
-from temperance.errors import InputError
+from temperance.cli.given import (
+    console,
+    default_folder,
+    progress,
+    settle,
+    temperatures,
+    worker_number,
+)
 from temperance.report.sweep import write_sweep_report
 from temperance.runs.results import Results, Run
 from temperance.search import (
@@ -34,9 +39,7 @@ def run_sweep(
     """Parse, sweep, print."""
     if given["temperatures"] is not None:
         given["temperatures"] = temperatures(given["temperatures"])
-    count = workers if workers is not None else os.cpu_count() or 1
-    if count < 1:
-        raise InputError(f"--workers {count} is not positive; give 1 or more")
+    count = worker_number(workers)
     settings, images, parts = settle(SweepConfig, given, config)
     folder = out or default_folder("sweep", settings.data)
     if dry_run:

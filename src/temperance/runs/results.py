@@ -128,6 +128,24 @@ class Images(_Record):
     notes: list[str]
 
 
+class Trial(_Record):
+    """One training of a budgeted search, and the validation accuracy it reached."""
+
+    temperature: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+    value: float
+    seconds: float = Field(ge=0)
+
+
+class Search(_Record):
+    """How a budget was spent; ``budget`` and ``spent`` in whole trainings."""
+
+    budget: float
+    spent: float
+    seconds: float
+    trials: list[Trial]
+
+
 class Results(_Record):
     """The whole file."""
 
@@ -140,6 +158,7 @@ class Results(_Record):
     runs: list[Run]
     rules: list[Run] = Field(default_factory=list)
     recommendation: Recommendation | None
+    search: Search | None = None
 
     def by_rule(self) -> dict[str, list[Run]]:
         """The runs of each rule for the temperature, as given; seeds in order."""

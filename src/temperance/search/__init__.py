@@ -1,9 +1,11 @@
 """Which temperature? Train at each, measure on held-out images, recommend with an interval."""
 
+from temperance.search.budget import Rung, plan, search
 from temperance.search.config import (
     DEFAULT_TEMPERATURES,
     LABEL_FREE,
     METRIC_NAMES,
+    SearchConfig,
     SweepConfig,
     TrainConfig,
     default_epochs,
@@ -23,6 +25,8 @@ __all__ = [
     "BesideFixed",
     "Cost",
     "Progress",
+    "Rung",
+    "SearchConfig",
     "SweepConfig",
     "TrainConfig",
     "against_pixels",
@@ -32,6 +36,8 @@ __all__ = [
     "estimate",
     "member_arrays",
     "pixels_in_words",
+    "plan",
+    "search",
     "sweep",
     "train_command",
 ]

@@ -97,6 +97,36 @@ class SweepConfig(BaseModel):
         ]
 
 
+class SearchConfig(BaseModel):
+    """A search; together with the data it fixes every number that comes out, timings aside.
+
+    Attributes:
+        data: built-in name or folder.
+        fingerprint: of the images.
+        image_size: to which a folder's images are scaled; None for the default.
+        budget: what it may cost, in whole trainings, the last one included.
+        lowest: of the temperatures tried.
+        highest: of them.
+        seed: of every training.
+        epochs: of the whole training.
+        batch_size: instances a step.
+        metric: what the temperature is for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    fingerprint: str
+    image_size: int | None = Field(default=None, ge=8)
+    budget: float = Field(ge=1.5, le=100)
+    lowest: Temperature = 0.05
+    highest: Temperature = 1.0
+    seed: int = Field(default=0, ge=0)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(default=256, ge=2)
+    metric: Metric = "linear"
+
+
 def default_epochs(training_images: int, batch_size: int) -> int:
     """Epochs that make about ``DEFAULT_STEPS`` steps, and at least five.
 

@@ -25,6 +25,7 @@ MEMBER = "member.json"
 ARRAYS = "arrays.safetensors"
 # Views of the held-out images are the same for every member.
 HELD_OUT_VIEWS = 0
+RUNG_ROWS = 1500
 
 Arrays = dict[str, np.ndarray]
 
@@ -114,6 +115,37 @@ def run_member(
     write_atomic(folder / ARRAYS, save(arrays | right))
     write_json(folder / MEMBER, run.model_dump())
     return run
+
+
+def measure_rung(images: ImageSet, parts: Splits, config: TrainingConfig, metric: str) -> float:
+    """Train as long as asked, and measure one accuracy on validation images; nothing is kept.
+
+    The head learns from, and is asked about, at most ``RUNG_ROWS`` images each, the same at every
+    temperature: measuring must not cost what a short training saves.
+
+    Args:
+        images: the whole set, with labels.
+        parts: its splits.
+        config: temperature, seed and epochs.
+        metric: such as ``features.linear_accuracy``.
+    """
+    encoder = train(images.images[parts.train], config).encoder
+    assert images.labels is not None
+    random = np.random.default_rng(0)
+    learned, asked = (
+        np.sort(random.permutation(rows)[:RUNG_ROWS]) for rows in (parts.train, parts.validation)
+    )
+    space, head = metric.split(".")
+    points = [
+        getattr(embed(encoder, torch.from_numpy(images.images[rows])), space).numpy()
+        for rows in (learned, asked)
+    ]
+    right = correctness(
+        (points[0], images.labels[learned]),
+        {"validation": (points[1], images.labels[asked])},
+        [head],
+    )
+    return float(right["validation"][head].mean(dtype=np.float64))
 
 
 def measure_baselines(images: ImageSet, parts: Splits, seeds: int) -> Baselines:

@@ -28,7 +28,7 @@ from temperance.runs.results import (
     check_results,
     write_results,
 )
-from temperance.search.config import LABEL_FREE, METRIC_NAMES, SweepConfig
+from temperance.search.config import LABEL_FREE, METRIC_NAMES, SearchConfig, SweepConfig
 from temperance.search.member import finished_member, member_arrays, member_name
 from temperance.search.recommend import choose, settle
 from temperance.search.workers import as_finished, workers
@@ -86,7 +86,7 @@ def sweep(
     runs = {t: run for t in trainings if (run := finished_member(folders[t])) is not None}
     progress.begin(len(trainings), list(runs.values()), config.epochs)
     missing = [training for training in trainings if training not in runs]
-    baselines = _kept_baselines(folder)
+    baselines = kept_baselines(folder)
     if missing or baselines is None:
         with workers(min(worker_count, len(missing) + 1), images, parts) as pool:
             first = None if baselines else pool.baselines(config.seeds)
@@ -159,7 +159,7 @@ def metrics_table(runs: list[Run]) -> str:
     return out.getvalue()
 
 
-def train_command(config: SweepConfig, temperature: float) -> str:
+def train_command(config: SweepConfig | SearchConfig, temperature: float) -> str:
     """The command that trains one extractor as the sweep did, at the temperature found."""
     parts = ["temperance", "train", config.data, "--temperature", f"{temperature:g}"]
     parts += ["--epochs", str(config.epochs)]
@@ -168,7 +168,8 @@ def train_command(config: SweepConfig, temperature: float) -> str:
     return shlex.join(parts)
 
 
-def _kept_baselines(folder: Path) -> Baselines | None:
+def kept_baselines(folder: Path) -> Baselines | None:
+    """The baselines that a run folder holds, if they were measured."""
     path = folder / BASELINES
     if not path.exists():
         return None

@@ -10,6 +10,7 @@ import pickle
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -25,7 +26,7 @@ from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
 from temperance.methods import TrainingConfig
 from temperance.runs.results import Baselines, Run
-from temperance.search.member import measure_baselines, run_member
+from temperance.search.member import measure_baselines, measure_rung, run_member
 
 POLL = 0.2
 T = TypeVar("T")
@@ -52,6 +53,11 @@ class Workers:
         """Train and measure one member."""
         with _interrupts_blocked():
             return self._pool.submit(_member, config, folder)
+
+    def rung(self, config: TrainingConfig, metric: str) -> "Future[tuple[float, float]]":
+        """Train a while and measure one accuracy; with it the seconds that took."""
+        with _interrupts_blocked():
+            return self._pool.submit(_rung, config, metric)
 
     def baselines(self, seeds: int) -> "Future[Baselines]":
         """Measure raw pixels and untrained encoders."""
@@ -151,6 +157,11 @@ def _member(config: TrainingConfig, folder: Path) -> Run:
             _epochs.value += 1
 
     return run_member(_images, _parts, config, folder, on_epoch=count)
+
+
+def _rung(config: TrainingConfig, metric: str) -> tuple[float, float]:
+    begun = time.perf_counter()
+    return measure_rung(_images, _parts, config, metric), time.perf_counter() - begun
 
 
 def _baselines(seeds: int) -> Baselines:

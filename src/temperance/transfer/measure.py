@@ -1,24 +1,33 @@
 """Every classifier on one space, image by image."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from temperance.transfer.classification import NEIGHBOURS, FewShot, knn, linear_probe
 
-METRICS = ("knn_accuracy", "linear_accuracy", "few_shot_accuracy")
+# By metric, a fresh classifier for so many embeddings.
+HEADS: dict[str, Callable[[int], Any]] = {
+    "knn_accuracy": lambda n: knn(min(NEIGHBOURS, n)),
+    "linear_accuracy": lambda n: linear_probe(),
+    "few_shot_accuracy": lambda n: FewShot(),
+}
+METRICS = tuple(HEADS)
 
 
 def correctness(
     train: tuple[np.ndarray, Int64[np.ndarray, " n"]],
     held_out: Mapping[str, tuple[np.ndarray, Int64[np.ndarray, " m"]]],
+    metrics: Sequence[str] = METRICS,
 ) -> dict[str, dict[str, Float32[np.ndarray, " m"]]]:
     """How often each held-out image is classified rightly, by each classifier.
 
     Args:
         train: embeddings ``(n, d)`` and labels ``(n,)`` that the heads learn from.
         held_out: by name of the split, embeddings ``(m, d)`` and labels ``(m,)``.
+        metrics: which classifiers.
 
     Returns:
         By split and metric, ``(m,)`` in [0, 1]: 0 or 1 for kNN and the linear probe, the share of draws
@@ -32,17 +41,13 @@ def correctness(
         1.0
     """
     x, y = train
-    heads = {
-        "knn_accuracy": knn(min(NEIGHBOURS, len(x))).fit(x, y),
-        "linear_accuracy": linear_probe().fit(x, y),
-        "few_shot_accuracy": FewShot().fit(x, y),
-    }
+    heads = {metric: HEADS[metric](len(x)).fit(x, y) for metric in metrics}
     return {
         split: {
             metric: np.atleast_2d(heads[metric].predict(points) == labels)
             .mean(axis=0)
             .astype(np.float32)
-            for metric in METRICS
+            for metric in metrics
         }
         for split, (points, labels) in held_out.items()
     }
