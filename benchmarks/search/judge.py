@@ -1,10 +1,11 @@
 """Rules that choose τ, judged on data sets that they were not fixed on: regret in percentage points.
 
-    python benchmarks/search/judge.py > benchmarks/search/rules.md
+    python benchmarks/search/judge.py
 
-reads the matrix and takes seconds. A cell is one grid (data × width × epochs) and one use of it (labeling ×
-space × metric); the regret of a choice is the test accuracy at the best τ of the grid less that at the τ
-chosen, both means over seeds. What a rule has to learn, even one constant, it learns on the other data sets.
+reads the matrix and prints the tables of ``rules.md``. A cell is one grid (data × width × epochs) and one use
+of it (labeling × space × metric); the regret of a choice is the test accuracy at the best τ of the grid less
+that at the τ chosen, both means over seeds. What a rule has to learn, even one constant, it learns on the
+other data sets.
 """
 
 import csv

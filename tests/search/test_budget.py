@@ -12,7 +12,7 @@ from temperance import InputError
 from temperance.search import SearchConfig, plan
 from temperance.search.budget import _measured, _study, spread
 
-CONFIG = SearchConfig(data="digits", fingerprint="0", budget=2, epochs=16)
+CONFIG = SearchConfig(data="digits", fingerprint="0", budget=2, epochs=16, lowest=0.05, highest=1)
 POINTS = [(t, 4) for t in spread(0.05, 1.0, 6)]
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental")
 

@@ -347,8 +347,9 @@ def _recommendation(
         shape = "edge-low" if best == tried[0] else "edge-high"
         words.append("It lies at the edge of the range: widen it.")
     words.append(
-        "One seed and short trainings: no interval can be given, and longer training can move the best τ; "
-        "a sweep over whole trainings says how sure it is."
+        "One seed and short trainings: no interval can be given, and longer training can move the best τ. On "
+        "five small data sets such a choice was on average as good as τ = 0.2, no better; a sweep over whole "
+        "trainings is, and says how sure it is."
     )
     choice: dict[str, Any] = {
         "temperature": best,

@@ -119,8 +119,9 @@ class SearchConfig(BaseModel):
     fingerprint: str
     image_size: int | None = Field(default=None, ge=8)
     budget: float = Field(ge=1.5, le=100)
-    lowest: Temperature = 0.05
-    highest: Temperature = 1.0
+    # About the constant that does best: with few candidates a wide range was worse than that constant.
+    lowest: Temperature = 0.08
+    highest: Temperature = 0.4
     seed: int = Field(default=0, ge=0)
     epochs: int = Field(ge=1)
     batch_size: int = Field(default=256, ge=2)
