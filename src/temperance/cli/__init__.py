@@ -12,7 +12,8 @@ from temperance.errors import InputError
 
 __all__ = ["main"]
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+ENDED = {INTERRUPTED: "interrupted", TERMINATED: "told to end"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -34,10 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
     except OSError as error:
         _end(f"{error}; free some space, or give other permissions", 2)
-    if code == INTERRUPTED:
-        _end(
-            "interrupted; what was finished is kept: the same command goes on with it", INTERRUPTED
-        )
+    if code in ENDED:
+        _end(f"{ENDED[code]}; what was finished is kept: the same command goes on with it", code)
     sys.exit(code or 0)
 
 

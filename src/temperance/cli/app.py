@@ -1,7 +1,7 @@
 """The tree of commands. Each room is loaded only by the command that needs it, so that help is quick."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,6 +35,41 @@ ImageSize = Annotated[
     typer.Option(
         help="Side in pixels to which pictures in files are scaled.",
         show_default="their own if small squares of one size, or 32",
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help="simclr, moco-v1, moco-v2, instdisc, instdisc-softmax, supcon or paired.",
+        show_default="simclr",
+    ),
+]
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        help="small, or timm:NAME, such as timm:resnet18.",
+        show_default="small",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="To begin with, of a timm backbone: a .safetensors file, or timm."),
+]
+ViewsRecipe = Annotated[
+    str | None,
+    typer.Option(
+        "--views", help="How images are augmented.", show_default="the method's; default if grey"
+    ),
+]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Images a step, over all processes.", show_default="256")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Any other setting of the training, as NAME=VALUE, such as optimizer=sgd; may be repeated. "
+        "config.yaml of a run lists them all.",
     ),
 ]
 Root = Annotated[
@@ -85,6 +120,12 @@ def sweep(
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs a temperature.", show_default="3")] = None,
     epochs: Epochs = None,
+    method: Method = None,
+    backbone: Backbone = None,
+    weights: Weights = None,
+    views: ViewsRecipe = None,
+    batch_size: BatchSize = None,
+    settings: Settings = None,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -121,10 +162,19 @@ def sweep(
 
     The same command on the same folder goes on where it was stopped.
     """
+    from temperance.cli.given import recipe_given
     from temperance.cli.search import run_search
     from temperance.cli.sweep import run_sweep
 
     given = {
+        **recipe_given(
+            settings,
+            method=method,
+            backbone=backbone,
+            weights=weights,
+            views=views,
+            batch_size=batch_size,
+        ),
         "data": data,
         "temperatures": temperatures,
         "rules": tuple(rule) if rule else None,
@@ -153,15 +203,37 @@ def train(
     temperature: Annotated[
         str | None,
         typer.Option(
-            help="τ, such as one that `temperance sweep` recommends, or a rule; see below."
+            help="τ, such as one that `temperance sweep` recommends, or a rule; see below.",
+            show_default="the paper's of the method",
         ),
     ] = None,
+    method: Method = None,
     epochs: Epochs = None,
+    backbone: Backbone = None,
+    weights: Weights = None,
+    views: ViewsRecipe = None,
+    batch_size: BatchSize = None,
+    settings: Settings = None,
     seed: Annotated[
         int | None, typer.Option(help="Of weights, order and views.", show_default="0")
     ] = None,
     image_size: ImageSize = None,
     root: Root = None,
+    devices: Annotated[
+        int, typer.Option(help="Processes on this machine that share each batch, one a GPU.")
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option(help="Machines; start the same command on each, by torchrun or Slurm.")
+    ] = 1,
+    exchange: Annotated[
+        Literal["gather", "ring"],
+        typer.Option(
+            help="How processes compare: gather, or ring, by which none holds all embeddings."
+        ),
+    ] = "gather",
+    save_every: Annotated[
+        float, typer.Option(help="Minutes between two checkpoints within an epoch.")
+    ] = 5.0,
     out: Out = None,
     config: Config = None,
     resume: Annotated[
@@ -170,10 +242,20 @@ def train(
     json: Json = False,
 ) -> None:
     """Train one extractor and keep it as encoder.safetensors."""
+    from temperance.cli.given import recipe_given
     from temperance.cli.train import run_train
+    from temperance.methods import Devices
 
     run_train(
         given={
+            **recipe_given(
+                settings,
+                method=method,
+                backbone=backbone,
+                weights=weights,
+                views=views,
+                batch_size=batch_size,
+            ),
             "data": data,
             "temperature": temperature,
             "epochs": epochs,
@@ -184,6 +266,8 @@ def train(
         config=config,
         out=out,
         resume=resume,
+        devices=Devices("auto", devices, nodes, exchange),
+        save_every=save_every,
         as_json=json,
     )
 

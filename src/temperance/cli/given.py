@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from temperance.data import SOURCES, ImageSet, Splits, load_images, split
 from temperance.errors import InputError
+from temperance.methods import Recipe, check_recipe
 from temperance.methods.config import checked_temperature
 from temperance.runs.config import explain, read_config
 from temperance.search import default_epochs
@@ -20,7 +21,7 @@ SMALLEST = 8
 # Fewer images than this, held out, measure nothing.
 FEWEST_HELD_OUT = 5
 
-Model = TypeVar("Model", bound=BaseModel)
+Settings = TypeVar("Settings", bound=Recipe)
 
 
 def temperature(text: str) -> float:
@@ -101,8 +102,8 @@ def _parts(images: ImageSet) -> Splits:
 
 
 def settle(
-    kind: type[Model], given: dict[str, Any], config: Path | None
-) -> tuple[Model, ImageSet, Splits]:
+    kind: type[Settings], given: dict[str, Any], config: Path | None, processes: int = 1
+) -> tuple[Settings, ImageSet, Splits]:
     """The settings of an earlier run, if one is named, under those given now; and the data they speak of.
 
     Raises:
@@ -125,9 +126,33 @@ def settle(
     values.setdefault("batch_size", kind.model_fields["batch_size"].default)
     values.setdefault("epochs", default_epochs(len(parts.train), values["batch_size"]))
     try:
-        return kind.model_validate(values), images, parts
+        settings = kind.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{explain(error)}; see --help") from error
+    check_recipe(
+        images.images[parts.train],
+        settings,
+        labelled=images.labels is not None,
+        processes=processes,
+    )
+    return settings, images, parts
+
+
+def recipe_given(settings: list[str] | None, **named: Any) -> dict[str, Any]:
+    """What ``--set NAME=VALUE`` and the options with names of their own say of the training.
+
+    Raises:
+        InputError: if there is no such name.
+    """
+    found: dict[str, Any] = {}
+    for words in settings or []:
+        name, equals, value = words.partition("=")
+        if not equals or name not in Recipe.model_fields:
+            known = ", ".join(name for name in Recipe.model_fields if name not in named)
+            raise InputError(f"--set {words}: give NAME=VALUE with one of {known}")
+        numbers = [part.strip() for part in value.split(",")]
+        found[name] = tuple(numbers) if name == "widths" else value
+    return found | {name: value for name, value in named.items() if value is not None}
 
 
 def default_folder(command: str, data: str) -> Path:
@@ -141,13 +166,16 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, markup=False, highlight=False)
 
 
-def progress(output: Console, count: str, last: str, **options: Any) -> Progress:
+def progress(
+    output: Console, count: str, last: str, *, first: bool = True, **options: Any
+) -> Progress:
     """A bar with time left, on a terminal; elsewhere nothing.
 
     Args:
         output: where it is drawn.
         count: what stands beside the bar, as rich formats it: ``"{task.completed} of {task.total}"``.
         last: what stands at the end.
+        first: whether this is the one process of several that shows anything.
         **options: further ones of rich's.
     """
     return Progress(
@@ -159,6 +187,6 @@ def progress(output: Console, count: str, last: str, **options: Any) -> Progress
         TimeRemainingColumn(),
         TextColumn(last),
         console=output,
-        disable=not output.is_terminal,
+        disable=not (first and output.is_terminal),
         **options,
     )

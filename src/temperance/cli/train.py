@@ -1,48 +1,75 @@
 """``temperance train``."""
 
 import shutil
+import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import typer
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+
+from temperance.cli import TERMINATED
 from temperance.cli.given import console, default_folder, progress, settle
 from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
-from temperance.methods import TrainingConfig
-from temperance.methods.config import rule_or_number
+from temperance.methods import (
+    Devices,
+    Look,
+    Terminated,
+    Training,
+    TrainingConfig,
+    is_first_process,
+)
 from temperance.runs import make_folder, write_atomic
 from temperance.runs.config import claim_folder
-from temperance.runs.results import Results, Run, check_results, write_results
+from temperance.runs.results import Results, check_results, write_results
 from temperance.search import TrainConfig
-from temperance.search.member import MEMBER, finished_member, measure_baselines, run_member
+from temperance.search.member import (
+    MEMBER,
+    finished_member,
+    keep_member,
+    measure_baselines,
+    train_on,
+)
 from temperance.search.sweep import about, environment, metrics_table
 
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, LOGS = "checkpoints", "logs"
 
 
 def run_train(
-    given: dict[str, Any], config: Path | None, out: Path | None, resume: bool, as_json: bool
+    given: dict[str, Any],
+    config: Path | None,
+    out: Path | None,
+    resume: bool,
+    devices: Devices,
+    save_every: float,
+    as_json: bool,
 ) -> None:
     """Parse, train, print."""
-    if given["temperature"] is not None:
-        given["temperature"] = rule_or_number(given["temperature"])
-    elif config is None:
-        raise InputError(
-            "train needs a temperature; give one with --temperature 0.2, or find one: temperance sweep"
-        )
-    settings, images, parts = settle(TrainConfig, given, config)
+    if save_every <= 0:
+        raise InputError(f"--save-every {save_every:g} is not positive; give minutes, such as 5")
+    settings, images, parts = settle(TrainConfig, given, config, devices.processes)
     folder = make_folder(out or default_folder("train", settings.data))
     claim_folder(folder, settings)
     check_results(folder)
     if not resume:
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         (folder / MEMBER).unlink(missing_ok=True)
-    run = finished_member(folder) or _train(settings.training(), images, parts, folder)
+    run = finished_member(folder)
+    if run is None:
+        recipe, begun = settings.training(), time.perf_counter()
+        training = _train(recipe, images, parts, folder, devices, save_every)
+        if not is_first_process():
+            return  # that one measures and writes
+        seconds = time.perf_counter() - begun
+        run = keep_member(images, parts, recipe, training, folder, seconds)
     results = Results(
         command="train",
         config=settings.model_dump(mode="json"),
         environment=environment(),
         data=about(images, parts),
-        baselines=measure_baselines(images, parts, seeds=1),
+        baselines=measure_baselines(images, parts, settings, seeds=1),
         runs=[run],
         recommendation=None,
     )
@@ -52,28 +79,70 @@ def run_train(
         print(results.model_dump_json(by_alias=True, indent=1))
     else:
         _print(results, folder)
+        if given["temperature"] is None and config is None:
+            console().print(
+                f"τ = {settings.temperature} is that of {settings.method} in its paper; to find one for your "
+                "data: temperance sweep",
+                soft_wrap=True,
+            )
 
 
-def _train(config: TrainingConfig, images: ImageSet, parts: Splits, folder: Path) -> Run:
+def _train(
+    config: TrainingConfig,
+    images: ImageSet,
+    parts: Splits,
+    folder: Path,
+    devices: Devices,
+    save_every: float,
+) -> Training:
     output = console(stderr=True)
-    count = "epoch {task.completed} of {task.total}"
-    with progress(output, count, "loss {task.fields[loss]}") as bar:
-        task = bar.add_task("training", total=config.epochs, loss="")
+    first = is_first_process()
+    shown = "{task.fields[told]}"
+    with progress(output, "step {task.completed} of {task.total}", shown, first=first) as bar:
+        task = bar.add_task("training", total=None, told="")
+
+        def look(look: Look) -> None:
+            bar.update(task, total=look.steps, completed=look.step, told=_told(look))
 
         def show(epoch: int, loss: float) -> None:
-            bar.update(task, completed=epoch, loss=f"{loss:.3f}")
-            if not output.is_terminal:
+            if first and not output.is_terminal:
                 output.print(f"epoch {epoch} of {config.epochs}: loss {loss:.3f}")
 
-        return run_member(
-            images,
-            parts,
-            config,
-            folder,
-            checkpoints=folder / CHECKPOINTS,
-            accelerator="auto",
-            on_epoch=show,
-        )
+        def warn(words: str) -> None:
+            if first:
+                output.print(f"warning: {words}", soft_wrap=True)
+
+        try:
+            return train_on(
+                images,
+                parts,
+                config,
+                checkpoints=folder / CHECKPOINTS,
+                save_every=60 * save_every,
+                devices=devices,
+                loggers=_loggers(folder) if first else [],
+                on_epoch=show,
+                on_look=look,
+                on_warning=warn,
+            )
+        except Terminated as error:
+            raise typer.Exit(TERMINATED) from error
+
+
+def _told(look: Look) -> str:
+    """What stands behind the bar."""
+    words = [f"loss {look.loss:.3f}", f"{look.images_per_second:,.0f} images/s"]
+    if look.figures:
+        tau, effective = (look.figures[f"temperature/{x}"] for x in ("tau", "effective_negatives"))
+        words += [f"τ {tau:.3g}", f"{effective:,.0f} effective negatives"]
+    return " · ".join(words)
+
+
+def _loggers(folder: Path) -> list[Logger]:
+    """TensorBoard's, where it is installed."""
+    if find_spec("tensorboard") is None and find_spec("tensorboardX") is None:
+        return []
+    return [TensorBoardLogger(folder, name="", version=LOGS)]
 
 
 def _print(results: Results, folder: Path) -> None:

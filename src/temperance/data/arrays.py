@@ -14,16 +14,19 @@ ENDINGS = (".npy", ".npz")
 
 
 def read_arrays(path: Path) -> ImageSet:
-    """Read ``.npy`` (images), or ``.npz`` with ``images`` and, if there are any, ``labels``. No pickles.
+    """Read ``.npy`` (images), or ``.npz`` with ``images`` and, if there are any, ``labels`` and ``partners``.
+
+    No pickles.
 
     Args:
-        path: images are bytes, ``(n, size, size)``, or with 1 or 3 channels last or first; labels ``(n,)``.
+        path: images are bytes, ``(n, size, size)``, or with 1 or 3 channels last or first; labels ``(n,)``;
+            partners like images: row i is paired with image i.
 
     Raises:
         InputError: if the file is damaged, or holds something else.
     """
     name = plain(path)
-    labels = None
+    labels = partners = None
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
@@ -31,6 +34,7 @@ def read_arrays(path: Path) -> ImageSet:
                 images = loaded
             elif "images" in loaded:
                 images, labels = loaded["images"], loaded.get("labels")
+                partners = loaded.get("partners")
             else:
                 raise InputError(
                     f"{name} holds {', '.join(loaded) or 'nothing'}; call the array of images 'images'"
@@ -49,7 +53,15 @@ def read_arrays(path: Path) -> ImageSet:
     numbers, classes, notes = numbered(
         name, [None] * len(images) if labels is None else labels.tolist()
     )
-    return ImageSet(name, channels_first(name, images), numbers, classes, notes=notes)
+    images = channels_first(name, images)
+    if partners is not None:
+        partners = channels_first(f"{name} (partners)", partners)
+        if partners.shape != images.shape:
+            raise InputError(
+                f"partners of {name} have shape {partners.shape}, images {images.shape}; give one like it "
+                "for each image"
+            )
+    return ImageSet(name, images, numbers, classes, partners=partners, notes=notes)
 
 
 def channels_first(name: str, images: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "n c h w"]:

@@ -18,6 +18,7 @@ class ImageSet:
         classes: names of the classes.
         groups: ``(n,)`` numbers of what a split must keep together (a family of fonts), or None.
         test: ``(n,)`` which images the source keeps for testing, or None where it does not say.
+        partners: ``(n, channels, size, size)`` what each image is paired with, or None.
         paths: where each image was read, or nothing where they lay in one array.
         notes: what a person should know about how the set was read (files skipped, say).
     """
@@ -28,6 +29,7 @@ class ImageSet:
     classes: tuple[str, ...] = ()
     groups: Int64[np.ndarray, " n"] | None = None
     test: Bool[np.ndarray, " n"] | None = None
+    partners: UInt8[np.ndarray, "n c h w"] | None = None
     paths: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -47,10 +49,11 @@ class ImageSet:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of pixels, labels, groups and test images: the same if and only if the data are the same."""
+        """A hash of all that is trained and measured on: the same if and only if the data are the same."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
         for part in (self.images, self.labels, self.groups):
             digest.update(b"none" if part is None else np.ascontiguousarray(part).tobytes())
-        if self.test is not None:
-            digest.update(self.test.tobytes())
+        for further in (self.test, self.partners):
+            if further is not None:
+                digest.update(np.ascontiguousarray(further).tobytes())
         return digest.hexdigest()[:16]

@@ -1,7 +1,8 @@
 """Two random views of each image: what the loss is told to call the same."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -76,6 +77,17 @@ class Recipe:
     noisy: float = 0.5
 
 
+@contextmanager
+def _in_float32() -> Iterator[None]:
+    """A trainer in double precision makes that torch's default, which would mix the two here."""
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(usual)
+
+
 class Views:
     """Random views of a batch, made on its device; the same number gives the same views.
 
@@ -122,6 +134,7 @@ class Views:
             )
         self.recipe = RECIPES[recipe](size, channels == 1)
 
+    @_in_float32()
     def pair(
         self,
         images: UInt8[Tensor, "n c h w"],

@@ -1,5 +1,6 @@
 """From images to features to projections: the default encoder, made for a laptop, or one of timm's."""
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from temperance.errors import InputError
 
 SMALL = "small"
 MLP, LINEAR = "mlp", "linear"
+BATCH, GROUP = "batch", "group"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class EncoderSpec:
         backbone: ``"small"``, strided convolutions of the widths above, or ``"timm:NAME"``, whose stem is
             adapted below 64 pixels; see ``timm.timm_backbone``.
         head: ``"mlp"``, two layers, or ``"linear"``, one, as in InstDisc and MoCo v1.
+        norm: ``"batch"``, or ``"group"`` (8 channels a group), which does not look at the batch: for batches
+            that are small or come in chunks; in the head and the default backbone.
     """
 
     channels: int
@@ -44,6 +48,7 @@ class EncoderSpec:
     projection: int = 64
     backbone: str = SMALL
     head: str = MLP
+    norm: str = BATCH
 
     @property
     def features(self) -> int:
@@ -64,7 +69,7 @@ class Encoder(nn.Module):
         spec: sizes and the input's statistics.
 
     Raises:
-        InputError: if there is no such backbone or head.
+        InputError: if there is no such backbone, head or norm.
 
     Example:
         >>> import torch
@@ -79,6 +84,8 @@ class Encoder(nn.Module):
 
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
+        if spec.norm not in (BATCH, GROUP):
+            raise InputError(f"norm {spec.norm!r} is unknown; give {BATCH!r} or {GROUP!r}")
         self.spec = spec
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(spec.std).view(1, -1, 1, 1))
@@ -131,7 +138,7 @@ def _backbone(spec: EncoderSpec) -> nn.Module:
         side = (side + stride - 1) // stride
         layers += [
             nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
+            nn.BatchNorm2d(outputs) if spec.norm == BATCH else _group_norm(outputs),
             nn.ReLU(),
         ]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(spec.grid), nn.Flatten())
@@ -144,7 +151,11 @@ def _head(spec: EncoderSpec) -> nn.Module:
         raise InputError(f"head {spec.head!r} is unknown; give {MLP!r} or {LINEAR!r}")
     return nn.Sequential(
         nn.Linear(spec.features, spec.hidden),
-        nn.BatchNorm1d(spec.hidden),
+        nn.BatchNorm1d(spec.hidden) if spec.norm == BATCH else _group_norm(spec.hidden),
         nn.ReLU(),
         nn.Linear(spec.hidden, spec.projection),
     )
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(channels, max(1, channels // 8)), channels)

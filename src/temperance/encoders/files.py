@@ -17,6 +17,7 @@ from temperance.runs import read_json, write_atomic, write_json
 WEIGHTS = "encoder.safetensors"
 DESCRIPTION = "encoder.json"
 FORMAT = 1
+NAMES = ("backbone", "head", "norm")
 
 
 def save_encoder(encoder: Encoder, folder: Path, origin: dict[str, Any]) -> None:
@@ -112,13 +113,13 @@ def _spec(path: Path) -> EncoderSpec:
         lists: dict[str, Any] = {
             n: tuple(v) if isinstance(v, list) else v for n, v in given.items()
         }
-        named = [lists.pop(name) for name in ("backbone", "head") if name in lists]
+        named = [lists.pop(name) for name in NAMES if name in lists]
         if not all(isinstance(name, str) for name in named):
-            raise ValueError("its backbone and head are not names")
+            raise ValueError("its backbone, head and norm are not names")
         sizes = [x for x in (*lists.values(), *lists["widths"]) if not isinstance(x, tuple)]
         if not all(isinstance(x, int) and x > 0 for x in sizes):
             raise ValueError("its sizes are not whole numbers above 0")
-        lists |= {name: given[name] for name in ("backbone", "head") if name in given}
+        lists |= {name: given[name] for name in NAMES if name in given}
         with torch.device("meta"):
             Encoder(EncoderSpec(**lists))
         return EncoderSpec(**lists)

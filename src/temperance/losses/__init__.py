@@ -7,19 +7,23 @@ from temperance.losses.modules import (
     CLIPLoss,
     HardContrastive,
     InfoNCE,
+    InstanceSoftmax,
     NTXent,
     SigmoidLoss,
     SimpleContrastive,
     SupCon,
 )
+from temperance.losses.nce import NCE
 from temperance.losses.rescaled import Rescaled
 from temperance.losses.statistics import LossStatistics
 
 __all__ = [
     "DCL",
+    "NCE",
     "CLIPLoss",
     "HardContrastive",
     "InfoNCE",
+    "InstanceSoftmax",
     "LossStatistics",
     "NTXent",
     "Rescaled",

@@ -172,6 +172,59 @@ def info_nce(
 
 
 @uncompiled
+def instance_softmax(
+    queries: Float[Tensor, "n d"],
+    bank: Float[Tensor, "k d"],
+    ids: Int[Tensor, " n"],
+    *,
+    temperature: Temperature = 0.07,
+    weights: Float[Tensor, " n"] | None = None,
+    similarity: Similarity = "cosine",
+    reduction: Reduction = "mean",
+    statistics: bool = False,
+    backend: Backend = "auto",
+) -> Loss:
+    r"""The softmax over all instances of InstDisc: every instance is a class, its weights the bank's vector.
+
+    .. math:: L_i = -\log \frac{e^{s(q_i, v_i)/\tau}}{\sum_{j=1}^{k} e^{s(q_i, v_j)/\tau}}
+
+    The paper (Wu et al. 2018, arXiv 1805.01978) calls it the non-parametric softmax, and approximates it by
+    ``temperance.losses.NCE``; here it costs one matrix product that is never held.
+
+    Args:
+        queries: ``(n, d)``.
+        bank: ``(k, d)``, such as the vectors of ``negatives.MemoryBank``; the same on all ranks.
+        ids: ``(n,)`` which instance each query is.
+        temperature: τ > 0; a scalar, or ``(n,)``.
+        weights: ``(n,)``, each ≥ 0.
+        similarity: see above.
+        reduction: see above.
+        statistics: see above.
+        backend: see above; not over ranks.
+
+    Returns:
+        A scalar in nats, or ``(n,)`` with ``reduction="none"``.
+
+    Example:
+        >>> import torch
+        >>> instance_softmax(torch.eye(4)[:2], torch.eye(4), torch.tensor([0, 1]), temperature=0.5)
+        tensor(0.3408)
+    """
+    check_vectors("queries", queries)
+    check_width("bank", bank, queries)
+    _check_labels("ids", ids, len(queries))
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < len(bank):
+        raise InputError(f"ids are not all from 0 to {len(bank) - 1}; give the rows of the bank")
+    if backend in OVER_RANKS:
+        raise InputError(
+            f"backend {backend!r} is for a batch; the bank is the same on all ranks: give backend='auto'"
+        )
+    options = Options(temperature, similarity, reduction, weights, statistics, backend)
+    layout = Layout(own=ids.long())
+    return compare({"queries": queries}, {"bank": bank}, layout, options, ids=ids)
+
+
+@uncompiled
 def nt_xent(
     view_a: Float[Tensor, "n d"],
     view_b: Float[Tensor, "n d"],

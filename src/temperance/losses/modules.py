@@ -75,6 +75,62 @@ class InfoNCE(nn.Module):
         )
 
 
+class InstanceSoftmax(nn.Module):
+    r"""InstDisc's softmax over a memory bank; see ``temperance.functional.instance_softmax``.
+
+    .. math:: L_i = -\log \frac{e^{s(q_i, v_i)/\tau}}{\sum_j e^{s(q_i, v_j)/\tau}}
+
+    Args:
+        temperature: τ > 0, or a rule of ``temperance.temperatures``.
+        similarity: see ``temperance.functional``.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        statistics: whether to return ``(loss, LossStatistics)``.
+        backend: see ``temperance.functional``; not over ranks.
+
+    Example:
+        >>> import torch
+        >>> InstanceSoftmax(temperature=0.5)(torch.eye(4)[:2], torch.eye(4), torch.tensor([0, 1]))
+        tensor(0.3408)
+    """
+
+    def __init__(
+        self,
+        temperature: Temperature = 0.07,
+        *,
+        similarity: Similarity = "cosine",
+        reduction: Reduction = "mean",
+        statistics: bool = False,
+        backend: Backend = "auto",
+    ) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.similarity = similarity
+        self.reduction = reduction
+        self.statistics = statistics
+        self.backend = backend
+
+    def forward(
+        self,
+        queries: Float[Tensor, "n d"],
+        bank: Float[Tensor, "k d"],
+        ids: Int[Tensor, " n"],
+        *,
+        weights: Float[Tensor, " n"] | None = None,
+    ) -> Loss:
+        """The loss of one batch; arguments as of ``temperance.functional.instance_softmax``."""
+        return functional.instance_softmax(
+            queries,
+            bank,
+            ids,
+            temperature=self.temperature,
+            similarity=self.similarity,
+            reduction=self.reduction,
+            statistics=self.statistics,
+            backend=self.backend,
+            weights=weights,
+        )
+
+
 class NTXent(nn.Module):
     r"""NT-Xent over two views of a batch; see ``temperance.functional.nt_xent``.
 

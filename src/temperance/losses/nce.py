@@ -107,16 +107,20 @@ def log_normaliser(
 
 
 class NCE(nn.Module):
-    r"""``nce`` with the normalising constant of its first batch in training; see there.
+    r"""``nce`` with a normalising constant that it estimates itself; see there.
 
     .. math:: L_i = -\log h_i - \sum_{j \in \text{noise}_i} \log(1 - h_j)
 
     Args:
         temperature: τ > 0, or a rule that does not look at the batch.
+        fixed: whether Z is held as the first batch gives it, as in the paper; otherwise each batch gives its
+            own. On small data, whose epochs are short, a bank that turns from random vectors to alike ones
+            within tens of steps leaves a fixed Z behind by orders of magnitude; the noise then outweighs the
+            positive, and the space collapses.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
 
     Attributes:
-        log_normaliser: log Z; nan before the first batch. It is kept with the state.
+        log_normaliser: log Z of the last batch; nan before the first. It is kept with the state.
 
     Example:
         >>> loss = NCE(temperature=0.5)
@@ -133,10 +137,12 @@ class NCE(nn.Module):
         self,
         temperature: float | Float[Tensor, ""] | Policy = 0.07,
         *,
+        fixed: bool = True,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
         self.temperature = temperature
+        self.fixed = fixed
         self.reduction = reduction
         self.register_buffer("log_normaliser", torch.tensor(math.nan))
 
@@ -150,7 +156,7 @@ class NCE(nn.Module):
         weights: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "..."]:
         """The loss of one batch; arguments as of ``nce``."""
-        if bool(self.log_normaliser.isnan()):
+        if not self.fixed or bool(self.log_normaliser.isnan()):
             found = log_normaliser(queries, bank, noise, temperature=self.temperature)
             self.log_normaliser.copy_(found)
         return nce(

@@ -1,8 +1,9 @@
 """What a training run is asked to do."""
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from temperance.errors import InputError
 from temperance.losses.inputs import fault_of
@@ -45,11 +46,16 @@ def rule_or_number(value: float | str) -> float | str:
         words = str(value).strip()
     else:
         return checked_temperature(number)
-    if words.partition(":")[0] == SIGMOID:
+    if is_sigmoid(words):
         sigmoid_initial(words)
     else:
         policy(words, instances=2)
     return words
+
+
+def is_sigmoid(words: float | str) -> bool:
+    """Whether SigLIP's loss is asked for."""
+    return str(words).partition(":")[0] == SIGMOID
 
 
 def sigmoid_initial(words: str) -> float:
@@ -62,29 +68,140 @@ SIGMOID = "sigmoid"
 Temperature = Annotated[float, AfterValidator(checked_temperature)]
 Rule = Annotated[float | str, AfterValidator(rule_or_number)]
 
+Method = Literal["simclr", "moco-v1", "moco-v2", "instdisc", "instdisc-softmax", "supcon", "paired"]
+Optimizer = Literal["adamw", "sgd", "lars"]
+Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 
-class TrainingConfig(BaseModel):
-    """One training run; together with the data it fixes every number that comes out.
+
+@dataclass(frozen=True)
+class Paper:
+    """What the paper of a method set, where it is not said otherwise.
+
+    Attributes:
+        temperature: τ, or a rule.
+        head: of the projection; see ``EncoderSpec``.
+        colour_views: how colour images are augmented; grey ones by ``"default"``, which mirrors no letters.
+        momentum: of the slow encoder or of the bank, where there is one.
+    """
+
+    temperature: float | str
+    head: str
+    colour_views: str
+    momentum: float = 0.0
+
+
+PAPERS: dict[Method, Paper] = {
+    "simclr": Paper(0.1, "mlp", "simclr"),
+    "moco-v1": Paper(0.07, "linear", "default", momentum=0.999),
+    "moco-v2": Paper(0.2, "mlp", "moco-v2", momentum=0.999),
+    "instdisc": Paper(0.07, "linear", "default", momentum=0.5),
+    "instdisc-softmax": Paper(0.07, "linear", "default", momentum=0.5),
+    "supcon": Paper(0.1, "mlp", "simclr"),
+    "paired": Paper("learnable:0.07", "mlp", "simclr"),
+}
+# Learning rate of a batch of 256: grows with the batch, except under AdamW, as in MoCo and SimCLR.
+LEARNING_RATES: dict[Optimizer, float] = {"adamw": 2e-3, "sgd": 0.03, "lars": 0.3}
+WEIGHT_DECAYS: dict[Optimizer, float] = {"adamw": 1e-4, "sgd": 1e-4, "lars": 1e-6}
+
+
+class Recipe(BaseModel):
+    """How extractors are trained, whatever their temperature and seed.
 
     AdamW is the default because its step does not grow with the gradient: the push of InfoNCE carries a
     factor 1/τ, and plain SGD at one learning rate would confound the temperature with the step size.
 
     Attributes:
-        temperature: τ > 0, or the words of a rule; see ``temperance.temperatures.policy``. ``sigmoid`` is
-            SigLIP's loss, with a temperature and a bias that are learned.
+        method: ``"simclr"``, ``"moco-v1"``, ``"moco-v2"``, ``"instdisc"`` (noise-contrastive estimation),
+            ``"instdisc-softmax"`` (its full softmax), ``"supcon"`` (needs labels) or ``"paired"``.
         epochs: passes over the training split.
-        seed: of the initial weights, the order of images and their views.
-        batch_size: instances a step; the whole split, if that is smaller.
-        learning_rate: of AdamW, warmed up over the first twentieth of the run and then let down along a
-            cosine.
-        weight_decay: of AdamW.
+        batch_size: instances a step, over all processes; the whole split, if that is smaller.
+        optimizer: ``"adamw"``, ``"sgd"`` (momentum 0.9) or ``"lars"`` (from timm).
+        learning_rate: warmed up over the first twentieth of the run and then let down along a cosine; unless
+            given, 2e-3 under AdamW, and otherwise 0.03 (SGD) or 0.3 (LARS) × batch_size / 256.
+        weight_decay: unless given, 1e-4, or 1e-6 under LARS.
+        views: the recipe of the two views, see ``temperance.data.Views``; unless given, the paper's for
+            colour images, and ``"default"`` for grey ones.
+        backbone: see ``EncoderSpec``.
+        head: see ``EncoderSpec``; the paper's unless given.
+        widths: see ``EncoderSpec``.
+        projection: see ``EncoderSpec``.
+        norm: see ``EncoderSpec``.
+        weights: with which a backbone of timm begins: a safetensors file, or ``"timm"`` for those that timm
+            downloads.
+        queue: keys that MoCo keeps; at most one epoch's, since a longer queue would hold the query itself.
+        momentum: of MoCo's slow encoder or of InstDisc's bank; unless given, the papers' 0.999 and 0.5, but
+            1 - 5 / steps in MoCo's runs of under 5,000 steps, in which so slow an encoder gets nowhere.
+        noise: noise instances of InstDisc for each image.
+        chunk: images encoded at a time with gradients, so that a batch larger than memory fits: each chunk
+            is encoded twice (Gao et al. 2021, arXiv 2101.06983).
+        precision: as Lightning names it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    temperature: Rule
+    method: Method = "simclr"
     epochs: int = Field(ge=1)
-    seed: int = Field(default=0, ge=0)
     batch_size: int = Field(default=256, ge=2)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)
+    optimizer: Optimizer = "adamw"
+    learning_rate: float = Field(default=LEARNING_RATES["adamw"], gt=0)
+    weight_decay: float = Field(default=WEIGHT_DECAYS["adamw"], ge=0)
+    views: str | None = None
+    backbone: str = "small"
+    head: str = PAPERS["simclr"].head
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(16, 32, 64), min_length=1)
+    projection: int = Field(default=64, ge=2)
+    norm: Literal["batch", "group"] = "batch"
+    weights: str | None = None
+    queue: int = Field(default=65_536, ge=1)
+    momentum: float | None = Field(default=None, ge=0, lt=1)
+    noise: int = Field(default=4096, ge=1)
+    chunk: int | None = Field(default=None, ge=1)
+    precision: Precision = "32-true"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_usual(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """What follows from what was given."""
+        paper = PAPERS.get(given.get("method", "simclr"))
+        optimizer = given.get("optimizer", "adamw")
+        usual: dict[str, Any] = {}
+        if paper is not None:
+            usual["head"] = paper.head
+            if "temperature" in cls.model_fields:
+                usual["temperature"] = paper.temperature
+        if optimizer in LEARNING_RATES:
+            size = given.get("batch_size", 256)
+            scale = size / 256 if optimizer != "adamw" and isinstance(size, int) else 1.0
+            usual["learning_rate"] = LEARNING_RATES[optimizer] * scale
+            usual["weight_decay"] = WEIGHT_DECAYS[optimizer]
+        return usual | given
+
+    def at(self, temperature: float | str, seed: int) -> "TrainingConfig":
+        """One training by this recipe."""
+        recipe = self.model_dump(include=set(Recipe.model_fields))
+        return TrainingConfig(temperature=temperature, seed=seed, **recipe)
+
+
+class TrainingConfig(Recipe):
+    """One training run; together with the data it fixes every number that comes out.
+
+    Attributes:
+        temperature: τ > 0, or the words of a rule; see ``temperance.temperatures.policy``. ``sigmoid`` is
+            SigLIP's loss, with a temperature and a bias that are learned. The method's paper's unless given.
+        seed: of the initial weights, the order of images and their views.
+
+    Example:
+        >>> TrainingConfig(method="moco-v2", epochs=10).temperature
+        0.2
+    """
+
+    temperature: Rule = PAPERS["simclr"].temperature
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "TrainingConfig":
+        if is_sigmoid(self.temperature) and self.method not in ("simclr", "paired"):
+            raise InputError(
+                f"the sigmoid loss compares the pairs of a batch; {self.method} does not"
+            )
+        return self

@@ -1,92 +1,101 @@
-"""SimCLR: two views of each image, NT-Xent over the batch."""
+"""Methods whose negatives are the batch: SimCLR, supervised contrastive, and pairs."""
 
-import math
-
-import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from temperance.data import Views
 from temperance.encoders import Encoder
-from temperance.losses import NTXent, SigmoidLoss
-from temperance.methods.config import SIGMOID, TrainingConfig, sigmoid_initial
-from temperance.temperatures import Learnable, Policy, Schedule, policy
+from temperance.errors import InputError
+from temperance.losses import CLIPLoss, NTXent, SigmoidLoss, SupCon
+from temperance.methods.config import TrainingConfig, is_sigmoid
+from temperance.methods.method import Method, Rows
+from temperance.temperatures import Policy
 
-WARM_UP = 0.05
+
+class SimCLR(Method):
+    """Two views of each image, NT-Xent over the batch (Chen et al. 2020, arXiv 2002.05709)."""
+
+    def make_loss(self, temperature: Policy) -> nn.Module:
+        """NT-Xent, or SigLIP's."""
+        if is_sigmoid(self.config.temperature):
+            return _sigmoid(temperature)
+        return NTXent(temperature=temperature)
+
+    def compare(self, rows: Rows, batch_idx: int) -> Float[Tensor, ""]:
+        """One pass over both views, so that batch normalisation sees them together."""
+        projections = self.embed(torch.cat(self.pair(rows.images, rows, batch_idx)))
+        first, second = projections.chunk(2)
+        self.observe(first, second, labels=rows.labels)
+        known = {"ids": rows.ids} if isinstance(self.loss, NTXent) else {}
+        loss: Tensor = self.loss(first, second, **known)
+        return loss
 
 
-class SimCLR(LightningModule):
-    """Instance discrimination within the batch (Chen et al. 2020, arXiv 2002.05709).
+class SupervisedContrastive(Method):
+    """Two views of each image, all views of its class its positives (Khosla et al. 2020, 2004.11362)."""
+
+    def make_loss(self, temperature: Policy) -> nn.Module:
+        """SupCon with the sum outside the logarithm."""
+        return SupCon(temperature=temperature)
+
+    def compare(self, rows: Rows, batch_idx: int) -> Float[Tensor, ""]:
+        """The views of one batch below one another.
+
+        Raises:
+            InputError: if there are no labels.
+        """
+        if rows.labels is None:
+            raise InputError("supcon needs labels; give data that have some, or another method")
+        projections = self.embed(torch.cat(self.pair(rows.images, rows, batch_idx)))
+        first, second = projections.chunk(2)
+        self.observe(first, second, labels=rows.labels)
+        loss: Tensor = self.loss(projections, torch.cat([rows.labels, rows.labels]))
+        return loss
+
+
+class Paired(Method):
+    """Two things that belong together, CLIP's symmetric loss over the batch (Radford et al. 2021).
+
+    The pairs are an image and its partner, each augmented; where data have no partners, two views.
 
     Args:
         encoder: trained in place.
         config: temperature, seed and optimiser.
-        steps: optimiser steps of the whole run, over which learning rate and temperature are scheduled.
-        instances: images in all.
+        steps: optimiser steps of the whole run.
+        instances: pairs in all.
+        other: the tower of the partners, from images in [0, 1] to projections; unless given, the encoder.
     """
 
     def __init__(
-        self, encoder: Encoder, config: TrainingConfig, steps: int, instances: int
+        self,
+        encoder: Encoder,
+        config: TrainingConfig,
+        steps: int,
+        instances: int,
+        other: nn.Module | None = None,
     ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.config = config
-        self.steps = steps
-        self.loss = _loss(config.temperature, instances)
-        self.views = Views(encoder.spec.channels, encoder.spec.size)
+        super().__init__(encoder, config, steps, instances)
+        self.other = other
 
-    @property
-    def temperature(self) -> Policy:
-        """The rule for τ."""
-        rule = self.loss.temperature
-        assert isinstance(rule, Policy)
-        return rule
+    def make_loss(self, temperature: Policy) -> nn.Module:
+        """CLIP's, or SigLIP's."""
+        if is_sigmoid(self.config.temperature):
+            return _sigmoid(temperature)
+        return CLIPLoss(temperature=temperature)
 
-    def training_step(
-        self, batch: tuple[UInt8[Tensor, "n c h w"], Int64[Tensor, " n"]], batch_idx: int
-    ) -> Float[Tensor, ""]:
-        """The loss of one batch: images, and their numbers in the training split."""
-        images, ids = batch
-        if isinstance(self.temperature, Schedule):
-            self.temperature.advance(min(1.0, self.global_step / max(1, self.steps - 1)))
-        # Keyed by place in the run: a resumed run draws the views it would have drawn.
-        key = (self.config.seed, self.current_epoch, batch_idx)
-        number = int(np.random.SeedSequence(key).generate_state(1)[0])
-        # One pass over both views, so that batch normalisation sees them together.
-        projections = self.encoder.project(self.encoder(torch.cat(self.views.pair(images, number))))
-        view_a, view_b = projections.chunk(2)
-        known = {"ids": ids} if isinstance(self.loss, NTXent) else {}
-        loss: Tensor = self.loss(view_a, view_b, **known)
+    def compare(self, rows: Rows, batch_idx: int) -> Float[Tensor, ""]:
+        """Rows against partners, and back."""
+        first, second = self.pair(rows.images, rows, batch_idx)
+        if rows.partners is not None:
+            _, second = self.pair(rows.partners, rows, batch_idx)
+        if self.other is None:
+            ours, theirs = self.embed(torch.cat([first, second])).chunk(2)
+        else:
+            ours, theirs = self.embed(first), self.other(second)
+        self.observe(ours, theirs, labels=rows.labels)
+        loss: Tensor = self.loss(ours, theirs)
         return loss
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW with warm-up and a cosine; what the loss learns is not decayed."""
-        groups = [
-            {"params": self.encoder.parameters(), "weight_decay": self.config.weight_decay},
-            {"params": self.loss.parameters(), "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=self.config.learning_rate)
-        warm_up = max(1, round(WARM_UP * self.steps))
 
-        def factor(step: int) -> float:
-            if step < warm_up:
-                return (step + 1) / warm_up
-            return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, self.steps - warm_up)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
-
-
-def _loss(temperature: float | str, instances: int) -> NTXent | SigmoidLoss:
-    words = str(temperature)
-    if words.partition(":")[0] == SIGMOID:
-        return SigmoidLoss(
-            temperature=Learnable(sigmoid_initial(words)), bias=nn.Parameter(torch.tensor(-10.0))
-        )
-    return NTXent(temperature=policy(words, instances))
+def _sigmoid(temperature: Policy) -> SigmoidLoss:
+    return SigmoidLoss(temperature=temperature, bias=nn.Parameter(torch.tensor(-10.0)))

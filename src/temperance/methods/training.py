@@ -4,26 +4,36 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from jaxtyping import Int64, UInt8
-from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
+from torch.utils.data import DataLoader
 
+from temperance.data import Views
 from temperance.encoders import Encoder, EncoderSpec
+from temperance.encoders.convnet import SMALL
+from temperance.encoders.timm import timm_features
 from temperance.errors import InputError
-from temperance.methods.config import TrainingConfig
-from temperance.methods.simclr import SimCLR
-from temperance.runs import make_folder, write_atomic
+from temperance.methods.batches import Batches, Images
+from temperance.methods.checkpoints import LAST, AtomicCheckpoints, Keeper, steps_kept
+from temperance.methods.config import Recipe, TrainingConfig
+from temperance.methods.method import views_of
+from temperance.methods.registry import METHODS
+from temperance.methods.watching import LOG_EVERY, Look, Record
+from temperance.runs import make_folder
 
-LAST = "last.ckpt"
+SAVE_EVERY = 300.0
 
 
 @dataclass(frozen=True)
@@ -41,26 +51,66 @@ class Training:
     temperature: float
 
 
+@dataclass(frozen=True)
+class Devices:
+    """Where a run computes; the numbers that come out do not depend on it, but for rounding.
+
+    Attributes:
+        accelerator: as Lightning names it: ``"cpu"``, ``"gpu"``, ``"auto"``.
+        each_node: processes on each machine, one for each device. They share each batch, and exchange
+            embeddings and gradients by ``torch.distributed``.
+        nodes: machines, of which each starts the same command (under torchrun, Slurm or the like).
+        exchange: ``"gather"``, by which every process holds all embeddings of a batch, or ``"ring"``, by
+            which none does; see ``temperance.functional``.
+    """
+
+    accelerator: str = "cpu"
+    each_node: int = 1
+    nodes: int = 1
+    exchange: Literal["gather", "ring"] = "gather"
+
+    @property
+    def processes(self) -> int:
+        """In all."""
+        return self.each_node * self.nodes
+
+
 def train(
     images: UInt8[np.ndarray, "n c h w"],
     config: TrainingConfig,
     *,
+    labels: Int64[np.ndarray, " n"] | None = None,
+    partners: UInt8[np.ndarray, "n c h w"] | None = None,
     checkpoints: Path | None = None,
-    accelerator: str = "cpu",
+    save_every: float = SAVE_EVERY,
+    devices: Devices = Devices(),
+    loggers: Sequence[Logger] = (),
     on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
+    on_look: Callable[[Look], None] = lambda look: None,
+    on_warning: Callable[[str], None] = lambda words: None,
 ) -> Training:
-    """Train an encoder to tell every image from every other.
+    """Train an encoder by contrastive learning.
 
     Args:
         images: ``(n, channels, size, size)`` bytes of the training split.
-        config: temperature, epochs, seed and optimiser.
-        checkpoints: a folder in which to keep the state after each epoch; a state that is already there is
-            taken up again. Without it nothing is kept.
-        accelerator: as Lightning names it: ``"cpu"``, ``"gpu"``, ``"auto"``.
+        config: method, temperature, epochs, seed and optimiser.
+        labels: ``(n,)`` classes, which only ``supcon`` learns from; otherwise they serve to tell how much of
+            the push falls on false negatives.
+        partners: ``(n, channels, size, size)`` the other image of each pair, for ``paired``.
+        checkpoints: a folder in which to keep the state; a state that is already there is taken up again.
+            Without it nothing is kept.
+        save_every: seconds between two states within an epoch; one is kept after each epoch, too.
+        devices: where to compute.
+        loggers: Lightning's, such as ``TensorBoardLogger``; they get the loss, the learning rate and what the
+            temperature does.
         on_epoch: called with the number of finished epochs and the mean loss of the last.
+        on_look: called a few times a second with how the training stands.
+        on_warning: called with a sentence when the temperature looks wrong.
 
     Raises:
-        InputError: on fewer than two images, or when training comes to nan.
+        InputError: on fewer than two images, data that the method cannot take, a checkpoint of another run,
+            and when training comes to nan; names the batch.
+        Terminated: after SIGTERM, when the state has been kept.
 
     Example:
         >>> import numpy as np
@@ -68,147 +118,125 @@ def train(
         >>> len(train(images, TrainingConfig(temperature=0.2, epochs=2)).losses)
         2
     """
-    if len(images) < 2:
-        raise InputError(f"{len(images)} training image; instance discrimination needs at least 2")
+    check_recipe(images, config, labelled=labels is not None, processes=devices.processes)
+    batches = Batches(len(images), config.batch_size, config.seed)
     # Lightning leaves modes as it finds them; batch normalisation is to look at the batch.
-    encoder = untrained(images, config.seed).train()
-    batches = _EpochBatches(len(images), config.batch_size, config.seed)
-    module = SimCLR(encoder, config, steps=config.epochs * len(batches), instances=len(images))
-    record = _Record(on_epoch)
-    callbacks: list[Callback] = [record]
-    last = None
-    if checkpoints is not None:
-        last = make_folder(checkpoints) / LAST
-        callbacks.append(_Checkpoint(last))
-    with _quiet():
+    encoder = untrained(images, config.seed, config).train()
+    method = METHODS[config.method](
+        encoder, config, steps=config.epochs * len(batches), instances=len(images)
+    )
+    method.exchange = devices.exchange
+    record = Record(on_epoch, on_look, on_warning)
+    last = None if checkpoints is None else make_folder(checkpoints) / LAST
+    keepers = [] if last is None else [Keeper(last, save_every, config)]
+    alone = not (dist.is_available() and dist.is_initialized())
+    with _quiet(), torch.random.fork_rng(devices=[]):
         trainer = Trainer(
-            accelerator=accelerator,
-            devices=1,
+            accelerator=devices.accelerator,
+            devices=devices.each_node,
+            num_nodes=devices.nodes,
+            # Queue and bank are the same everywhere by construction: nothing needs to be sent round.
+            strategy=DDPStrategy(broadcast_buffers=False) if devices.processes > 1 else "auto",
+            sync_batchnorm=_synchronised(config, devices),
+            precision=config.precision,
             max_epochs=config.epochs,
-            callbacks=callbacks,
-            logger=False,
+            callbacks=[record, *keepers],
+            plugins=[AtomicCheckpoints()],
+            logger=list(loggers) or False,
+            log_every_n_steps=LOG_EVERY,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            use_distributed_sampler=False,
         )
-        loader = DataLoader(_Batches(torch.from_numpy(images)), sampler=batches, batch_size=None)
-        resume = _readable(last) if last is not None and last.exists() else None
-        with _interruptible(trainer):
-            trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
-    return Training(encoder.cpu().eval(), record.losses, record.temperature)
+        loader = DataLoader(Images(images, labels, partners), sampler=batches, batch_size=None)
+        resume = last if last is not None and last.exists() else None
+        if resume is not None:
+            batches.skip = steps_kept(resume, config) % len(batches)
+        with _interruptible(trainer), _in_company(devices):
+            trainer.fit(method, loader, ckpt_path=resume, weights_only=True)
+    if alone and dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+    return Training(encoder.cpu().float().eval(), record.losses, record.temperature)
 
 
-def untrained(images: UInt8[np.ndarray, "n c h w"], seed: int) -> Encoder:
+def untrained(
+    images: UInt8[np.ndarray, "n c h w"], seed: int, recipe: Recipe | None = None
+) -> Encoder:
     """The encoder as training begins it: what learning is compared with.
 
     Args:
         images: the training split, whose mean and deviation the encoder takes off.
         seed: of the initial weights.
+        recipe: which encoder; the default one unless given.
+
+    Raises:
+        InputError: if there is no such backbone, or its pretrained weights cannot be had.
     """
+    mean, std = _statistics(images)
+    size = images.shape[2]
+    asked: dict[str, Any] = {}
+    if recipe is not None:
+        asked = recipe.model_dump(include={"backbone", "head", "widths", "projection", "norm"})
+        if recipe.backbone != SMALL:
+            asked["hidden"] = timm_features(recipe.backbone, images.shape[1], size)
+    spec = EncoderSpec(channels=images.shape[1], size=size, mean=mean, std=std, **asked)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = Encoder(spec).eval()
+    if recipe is not None and recipe.weights is not None:
+        encoder.load_pretrained(None if recipe.weights == "timm" else Path(recipe.weights))
+    return encoder
+
+
+def is_first_process() -> bool:
+    """Whether this is the one of several processes that writes and speaks; before they have met, too."""
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+def _synchronised(config: TrainingConfig, devices: Devices) -> bool:
+    """Whether batch normalisation looks at the batch of all processes: where torch can, and it is wanted."""
+    on_cuda = torch.cuda.is_available() and devices.accelerator in ("auto", "gpu", "cuda")
+    return on_cuda and devices.processes > 1 and not config.method.startswith("moco")
+
+
+def check_recipe(
+    images: UInt8[np.ndarray, "n c h w"], recipe: Recipe, *, labelled: bool, processes: int = 1
+) -> None:
+    """Refuse what cannot be trained, before anything is written.
+
+    Args:
+        images: the training split.
+        recipe: how it is to be trained.
+        labelled: whether there are labels.
+        processes: that share each batch.
+
+    Raises:
+        InputError: on fewer than two images, a method that lacks its labels, a batch that cannot be shared,
+            and encoders, weights or views that there are not.
+    """
+    if len(images) < 2:
+        raise InputError(f"{len(images)} training image; instance discrimination needs at least 2")
+    if recipe.method == "supcon" and not labelled:
+        raise InputError("method supcon needs labels; give data that have some, or another method")
+    size = min(recipe.batch_size, len(images))
+    if size % processes:
+        raise InputError(
+            f"a batch of {size} cannot be shared by {processes} processes; give a multiple with --batch-size"
+        )
+    untrained(images[:2], 0, recipe)
+    Views(images.shape[1], images.shape[2], views_of(recipe, images.shape[1]))
+
+
+def _statistics(
+    images: UInt8[np.ndarray, "n c h w"],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     floats = images.astype(np.float32) / 255
     mean = floats.mean(axis=(0, 2, 3))
     # A channel that never changes must not be divided by zero.
     std = floats.std(axis=(0, 2, 3)).clip(min=1e-3)
-    spec = EncoderSpec(
-        channels=images.shape[1],
-        size=images.shape[2],
-        mean=tuple(round(float(x), 6) for x in mean),
-        std=tuple(round(float(x), 6) for x in std),
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Encoder(spec).eval()
-
-
-class _Batches(Dataset[tuple[Tensor, Tensor]]):
-    """Batches by their row numbers, and those: one indexing for each, no collating."""
-
-    def __init__(self, images: UInt8[Tensor, "n c h w"]) -> None:
-        self.images = images
-
-    def __getitem__(self, rows: Int64[Tensor, " b"]) -> tuple[Tensor, Tensor]:
-        return self.images[rows], rows
-
-
-class _EpochBatches(Sampler[Tensor]):
-    """Row numbers of the batches of an epoch, keyed by seed and epoch; the ragged last batch is left out."""
-
-    def __init__(self, length: int, batch_size: int, seed: int) -> None:
-        self.length = length
-        self.batch_size = min(batch_size, length)
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning as each epoch begins, after resuming too."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.length // self.batch_size
-
-    def __iter__(self) -> Iterator[Tensor]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
-        for step in range(len(self)):
-            yield torch.from_numpy(order[step * self.batch_size : (step + 1) * self.batch_size])
-
-
-class _Record(Callback):
-    """Mean loss of each epoch; stops a run that has come to nan."""
-
-    def __init__(self, on_epoch: Callable[[int, float], None]) -> None:
-        self.on_epoch = on_epoch
-        self.losses: list[float] = []
-        self.temperature = float("nan")
-        self._steps: list[Tensor] = []
-
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self._steps.append(outputs["loss"])
-
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self.losses.append(float(torch.stack(self._steps).mean()))
-        self._steps.clear()
-        assert isinstance(module, SimCLR)
-        self.temperature = module.temperature.last
-        if not np.isfinite(self.losses[-1]):
-            raise InputError(
-                f"training came to a loss of {self.losses[-1]} in epoch {len(self.losses)}; "
-                "lower the learning rate or raise the temperature"
-            )
-        self.on_epoch(len(self.losses), self.losses[-1])
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"losses": list(self.losses), "temperature": self.temperature}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.losses = list(state_dict["losses"])
-        self.temperature = state_dict["temperature"]
-
-
-class _Checkpoint(Callback):
-    """Keeps the state after each epoch; a run that is killed leaves the last whole one."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        write_atomic(self.path, trainer.save_checkpoint)
-
-
-def _readable(checkpoint: Path) -> str:
-    """The path of a checkpoint that can be gone on with."""
-    try:
-        found = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if not {"state_dict", "optimizer_states", "callbacks", "loops"} <= set(found):
-            raise ValueError("it is no checkpoint of a training run")
-    except Exception as error:  # a damaged file may fail in any way
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{checkpoint} cannot be read ({reason}); start over with --no-resume"
-        ) from error
-    return str(checkpoint)
+    return tuple(round(float(x), 6) for x in mean), tuple(round(float(x), 6) for x in std)
 
 
 @contextmanager
@@ -225,6 +253,21 @@ def _interruptible(trainer: Trainer) -> Iterator[None]:
     finally:
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _in_company(devices: Devices) -> Iterator[None]:
+    """Where one of several processes ends, the others learn of it by a broken connection."""
+    try:
+        yield
+    except RuntimeError as error:
+        if devices.processes == 1 or isinstance(error, InputError):
+            raise
+        reason = str(error).splitlines()[0].partition(". ")[0]
+        raise InputError(
+            f"another process of this run has ended ({reason}); what was finished is kept: the same command "
+            "goes on with it"
+        ) from error
 
 
 @contextmanager

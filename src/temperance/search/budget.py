@@ -155,9 +155,7 @@ def search(
     metric = METRIC_NAMES[config.metric]
 
     def training(temperature: float, epochs: int) -> TrainingConfig:
-        return TrainingConfig(
-            temperature=temperature, epochs=epochs, seed=config.seed, batch_size=config.batch_size
-        )
+        return config.at(temperature, config.seed).model_copy(update={"epochs": epochs})
 
     def short(point: Point) -> Timed:
         value, seconds = pool.rung(training(*point), metric).result()
@@ -192,7 +190,7 @@ def search(
             )
         baselines = kept_baselines(folder)
         if baselines is None:
-            baselines = pool.baselines(seeds=1).result()
+            baselines = pool.baselines(config, seeds=1).result()
             write_json(folder / BASELINES, baselines.model_dump())
     trials = _trials(study)
     results = Results(

@@ -4,10 +4,10 @@ import math
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from temperance.errors import InputError
-from temperance.methods.config import Rule, Temperature, TrainingConfig
+from temperance.methods.config import Recipe, Rule, Temperature, TrainingConfig
 
 DEFAULT_TEMPERATURES = tuple(float(t) for t in np.geomspace(0.03, 1.0, 8).round(3))
 # Optimiser steps of a default run: on the built-in data enough for the features to beat raw pixels.
@@ -42,8 +42,10 @@ class TrainConfig(TrainingConfig):
         return TrainingConfig(**self.model_dump(include=set(TrainingConfig.model_fields)))
 
 
-class SweepConfig(BaseModel):
+class SweepConfig(Recipe):
     """A sweep; together with the data it fixes every number that comes out, timings aside.
+
+    How its extractors are trained is said as for one of them; see ``Recipe``.
 
     Attributes:
         data: built-in name or folder.
@@ -52,12 +54,8 @@ class SweepConfig(BaseModel):
         temperatures: rising, each once.
         rules: words of rules that are compared with the best of them; see ``temperance.temperatures``.
         seeds: how many runs at each temperature, with seeds 0, 1, ...
-        epochs: passes over the training split in each run.
-        batch_size: instances a step.
         metric: what the headline recommendation is for.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str
     fingerprint: str
@@ -65,8 +63,6 @@ class SweepConfig(BaseModel):
     temperatures: tuple[Temperature, ...] = DEFAULT_TEMPERATURES
     rules: tuple[Rule, ...] = ()
     seeds: int = Field(default=3, ge=1)
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(default=256, ge=2)
     metric: Metric = "linear"
 
     @field_validator("temperatures")
@@ -89,16 +85,16 @@ class SweepConfig(BaseModel):
     def trainings(self) -> list[TrainingConfig]:
         """One training a temperature and seed, the seeds of each temperature spread over the sweep."""
         return [
-            TrainingConfig(
-                temperature=temperature, seed=seed, epochs=self.epochs, batch_size=self.batch_size
-            )
+            self.at(temperature, seed)
             for seed in range(self.seeds)
             for temperature in (*self.temperatures, *self.rules)
         ]
 
 
-class SearchConfig(BaseModel):
+class SearchConfig(Recipe):
     """A search; together with the data it fixes every number that comes out, timings aside.
+
+    How its extractors are trained is said as for one of them; see ``Recipe``.
 
     Attributes:
         data: built-in name or folder.
@@ -108,12 +104,8 @@ class SearchConfig(BaseModel):
         lowest: of the temperatures tried.
         highest: of them.
         seed: of every training.
-        epochs: of the whole training.
-        batch_size: instances a step.
         metric: what the temperature is for.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str
     fingerprint: str
@@ -123,8 +115,6 @@ class SearchConfig(BaseModel):
     lowest: Temperature = 0.08
     highest: Temperature = 0.4
     seed: int = Field(default=0, ge=0)
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(default=256, ge=2)
     metric: Metric = "linear"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from temperance.data import ImageSet, Splits
-from temperance.methods import TrainingConfig, train
+from temperance.methods import train
 from temperance.search.config import SweepConfig
 from temperance.search.member import measure_baselines
 
@@ -47,12 +47,15 @@ def estimate(config: SweepConfig, images: ImageSet, parts: Splits, workers: int)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        probe = TrainingConfig(temperature=0.2, epochs=3, batch_size=config.batch_size)
+        probe = config.trainings()[0].model_copy(update={"epochs": 3})
         training = train(
-            images.images[rows], probe, on_epoch=lambda *_: marks.append(time.perf_counter())
+            images.images[rows],
+            probe,
+            labels=None if images.labels is None else images.labels[rows],
+            on_epoch=lambda *_: marks.append(time.perf_counter()),
         )
         begun = time.perf_counter()
-        measure_baselines(images, parts, seeds=1)
+        measure_baselines(images, parts, config, seeds=1)
         evaluation = time.perf_counter() - begun
     finally:
         torch.set_num_threads(threads)

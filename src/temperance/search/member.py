@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from temperance.data import ImageSet, Splits, Views
 from temperance.encoders import Encoder, embed, load_encoder, save_encoder
 from temperance.errors import InputError
 from temperance.geometry import Geometry, describe, hardness
-from temperance.methods import TrainingConfig, train, untrained
+from temperance.methods import Recipe, Training, TrainingConfig, train, untrained, views_of
 from temperance.runs import make_folder, read_json, write_atomic, write_json
 from temperance.runs.results import Accuracies, Baseline, Baselines, Run, Spaces
 from temperance.transfer import correctness
@@ -73,45 +74,72 @@ def run_member(
     config: TrainingConfig,
     folder: Path,
     *,
-    checkpoints: Path | None = None,
-    accelerator: str = "cpu",
     on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Run:
     """Train an extractor, measure it on held-out images, and keep it in a folder.
 
     Args:
         images: the whole set.
-        parts: its splits; only ``train`` is trained on, without labels.
-        config: temperature, seed and epochs.
-        folder: made, and filled with the extractor, its arrays and at last ``member.json``.
-        checkpoints: see ``temperance.methods.train``.
-        accelerator: see ``temperance.methods.train``.
+        parts: its splits; only ``train`` is trained on, without labels unless the method needs them.
+        config: method, temperature, seed and epochs.
+        folder: made, and filled by ``keep_member``.
         on_epoch: see ``temperance.methods.train``.
+    """
+    begun = time.perf_counter()
+    training = train_on(images, parts, config, on_epoch=on_epoch)
+    return keep_member(images, parts, config, training, folder, time.perf_counter() - begun)
+
+
+def train_on(images: ImageSet, parts: Splits, config: TrainingConfig, **options: Any) -> Training:
+    """Train on the training split; further options are those of ``temperance.methods.train``."""
+    rows = parts.train
+    return train(
+        images.images[rows],
+        config,
+        labels=None if images.labels is None else images.labels[rows],
+        partners=None if images.partners is None else images.partners[rows],
+        **options,
+    )
+
+
+def keep_member(
+    images: ImageSet,
+    parts: Splits,
+    config: TrainingConfig,
+    training: Training,
+    folder: Path,
+    seconds: float,
+) -> Run:
+    """Measure an extractor on held-out images, and keep it in a folder.
+
+    Args:
+        images: the whole set.
+        parts: its splits.
+        config: with which it was trained.
+        training: what came of it.
+        folder: made, and filled with the extractor, its arrays and at last ``member.json``.
+        seconds: that training took.
     """
     begun, rule = time.perf_counter(), config.temperature
     make_folder(folder)
-    training = train(
-        images.images[parts.train],
-        config,
-        checkpoints=checkpoints,
-        accelerator=accelerator,
-        on_epoch=on_epoch,
-    )
-    geometry, arrays = _held_out_geometry(images, parts, training.encoder, training.temperature)
+    geometry, arrays = _held_out_geometry(images, parts, config, training)
     right = _right(images, parts, _spaces(images, training.encoder))
     run = Run(
         temperature=training.temperature if isinstance(rule, str) else rule,
         rule=rule if isinstance(rule, str) else None,
         seed=config.seed,
         epochs=config.epochs,
-        seconds=round(time.perf_counter() - begun, 3),
+        seconds=round(seconds + time.perf_counter() - begun, 3),
         folder=folder.name,
         losses=training.losses,
         validation=_accuracies(right, "validation"),
         test=_accuracies(right, "test"),
         geometry=geometry,
     )
-    save_encoder(training.encoder, folder, {"data": images.name, **config.model_dump()})
+    figures = run.model_dump(include={"validation", "test", "geometry"})
+    save_encoder(
+        training.encoder, folder, {"data": images.name, **config.model_dump(), "figures": figures}
+    )
     write_atomic(folder / ARRAYS, save(arrays | right))
     write_json(folder / MEMBER, run.model_dump())
     return run
@@ -129,7 +157,7 @@ def measure_rung(images: ImageSet, parts: Splits, config: TrainingConfig, metric
         config: temperature, seed and epochs.
         metric: such as ``features.linear_accuracy``.
     """
-    encoder = train(images.images[parts.train], config).encoder
+    encoder = train_on(images, parts, config).encoder
     assert images.labels is not None
     random = np.random.default_rng(0)
     learned, asked = (
@@ -148,12 +176,12 @@ def measure_rung(images: ImageSet, parts: Splits, config: TrainingConfig, metric
     return float(right["validation"][head].mean(dtype=np.float64))
 
 
-def measure_baselines(images: ImageSet, parts: Splits, seeds: int) -> Baselines:
+def measure_baselines(images: ImageSet, parts: Splits, recipe: Recipe, seeds: int) -> Baselines:
     """What raw pixels and untrained encoders reach on the same splits with the same heads."""
     pixels = images.images.reshape(len(images), -1).astype(np.float32) / 255
     raw = _right(images, parts, {"features": pixels})
     fresh = [
-        _right(images, parts, _spaces(images, untrained(images.images[parts.train], seed)))
+        _right(images, parts, _spaces(images, untrained(images.images[parts.train], seed, recipe)))
         for seed in range(seeds)
     ]
     mean = {name: np.mean([arrays[name] for arrays in fresh], axis=0) for name in fresh[0]}
@@ -207,10 +235,12 @@ def _accuracies(right: Arrays, split: str, *, projection: bool = True) -> Spaces
 
 
 def _held_out_geometry(
-    images: ImageSet, parts: Splits, encoder: Encoder, temperature: float
+    images: ImageSet, parts: Splits, config: TrainingConfig, training: Training
 ) -> tuple[Geometry, Arrays]:
+    encoder, temperature = training.encoder, training.temperature
     held_out = torch.from_numpy(images.images[parts.validation])
-    views = Views(images.channels, images.size).pair(held_out, HELD_OUT_VIEWS)
+    recipe = views_of(config, images.channels)
+    views = Views(images.channels, images.size, recipe).pair(held_out, HELD_OUT_VIEWS)
     plain, view_a, view_b = (embed(encoder, x).projection for x in (held_out, *views))
     labels = None if images.labels is None else torch.from_numpy(images.labels[parts.validation])
     space = describe(plain, view_a, view_b, temperature, labels)

@@ -89,7 +89,7 @@ def sweep(
     baselines = kept_baselines(folder)
     if missing or baselines is None:
         with workers(min(worker_count, len(missing) + 1), images, parts) as pool:
-            first = None if baselines else pool.baselines(config.seeds)
+            first = None if baselines else pool.baselines(config, config.seeds)
             wanted = {pool.member(training, folders[training]): training for training in missing}
             for future in as_finished(set(wanted), lambda: progress.epochs(pool.epochs_finished)):
                 runs[wanted[future]] = future.result()

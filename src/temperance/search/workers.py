@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
-from temperance.methods import TrainingConfig
+from temperance.methods import Recipe, TrainingConfig
 from temperance.runs.results import Baselines, Run
 from temperance.search.member import measure_baselines, measure_rung, run_member
 
@@ -59,10 +59,10 @@ class Workers:
         with _interrupts_blocked():
             return self._pool.submit(_rung, config, metric)
 
-    def baselines(self, seeds: int) -> "Future[Baselines]":
+    def baselines(self, recipe: Recipe, seeds: int) -> "Future[Baselines]":
         """Measure raw pixels and untrained encoders."""
         with _interrupts_blocked():
-            return self._pool.submit(_baselines, seeds)
+            return self._pool.submit(_baselines, recipe, seeds)
 
 
 @contextmanager
@@ -164,5 +164,5 @@ def _rung(config: TrainingConfig, metric: str) -> tuple[float, float]:
     return measure_rung(_images, _parts, config, metric), time.perf_counter() - begun
 
 
-def _baselines(seeds: int) -> Baselines:
-    return measure_baselines(_images, _parts, seeds)
+def _baselines(recipe: Recipe, seeds: int) -> Baselines:
+    return measure_baselines(_images, _parts, recipe, seeds)
