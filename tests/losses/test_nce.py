@@ -5,9 +5,11 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import logsigmoid, normalize
 
 from temperance import InputError
+from temperance.functional import instance_softmax
+from temperance.losses import InstanceSoftmax
 from temperance.losses import nce as module
 from temperance.losses.nce import NCE, log_normaliser, nce
 from temperance.temperatures import AlignmentAware, Fixed, Pairwise
@@ -134,3 +136,48 @@ def test_what_does_not_fit_is_refused() -> None:
             nce(*arguments, log_normaliser=3.0)
     with pytest.raises(InputError, match="temperature 0 "):
         nce(queries, bank, ids, noise, log_normaliser=3.0, temperature=0.0)
+
+
+def test_a_constant_that_is_not_held_is_that_of_each_batch() -> None:
+    queries, bank, ids, noise = given()
+    loss = NCE(0.2, fixed=False).double()
+    loss(queries, bank, ids, noise)
+    other = queries.flip(0)
+    log_z = float(log_normaliser(other, bank, noise, temperature=0.2))
+    expected = nce(other, bank, ids, noise, log_normaliser=log_z, temperature=0.2)
+    assert float(loss(other, bank, ids, noise)) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("backend", ["dense", "tiled"])
+@pytest.mark.parametrize("tau", [1e-4, 0.07, 1.0, 1e4])
+def test_the_softmax_over_instances(tau: float, backend: str) -> None:
+    queries, bank, ids, _ = given()
+    found, true = [], []
+    for out in (found, true):
+        q, t = queries.clone().requires_grad_(), torch.tensor(tau, dtype=torch.float64)
+        t.requires_grad_()
+        if out is found:
+            losses = instance_softmax(
+                q, bank, ids, temperature=t, reduction="none", backend=backend
+            )
+        else:
+            # The positive out of the sum, which keeps the digits of a small loss.
+            scores = normalize(q, dim=1) @ bank.T / t
+            own = scores.gather(1, ids[:, None])
+            others = scores.scatter(1, ids[:, None], -math.inf).logsumexp(dim=1)
+            losses = -logsigmoid(own[:, 0] - others)
+        losses.sum().backward()
+        out += [losses.detach(), q.grad, t.grad]
+    for x, y in zip(found, true, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-12)
+
+
+def test_the_softmax_over_instances_says_what_it_cannot_take() -> None:
+    queries, bank, ids, _ = given()
+    with pytest.raises(InputError, match="ids are not all from 0 to 39"):
+        instance_softmax(queries, bank, ids + INSTANCES)
+    with pytest.raises(InputError, match="the bank is the same on all ranks"):
+        instance_softmax(queries, bank, ids, backend="gather")
+    loss, told = InstanceSoftmax(0.1, statistics=True)(queries, bank, ids)
+    assert torch.isfinite(loss)
+    assert told.effective_negatives.max() < INSTANCES

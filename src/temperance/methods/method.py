@@ -15,6 +15,7 @@ from temperance.contrast import Backend, rank, ranks
 from temperance.data import Views
 from temperance.encoders import Encoder
 from temperance.errors import InputError
+from temperance.losses import SigmoidLoss
 from temperance.methods.config import PAPERS, Recipe, TrainingConfig, is_sigmoid, sigmoid_initial
 from temperance.methods.optimizers import optimisation
 from temperance.temperatures import Learnable, Policy, Schedule, policy
@@ -172,3 +173,8 @@ def views_of(config: Recipe, channels: int) -> str:
     """The recipe of the views: as asked for, or the paper's, except that grey images are not mirrored."""
     usual = GREY_VIEWS if channels == 1 else PAPERS[config.method].colour_views
     return config.views or usual
+
+
+def sigmoid_loss(temperature: Policy) -> SigmoidLoss:
+    """SigLIP's, with a bias that is learned from where theirs begins (Zhai et al. 2023, arXiv 2303.15343)."""
+    return SigmoidLoss(temperature=temperature, bias=nn.Parameter(torch.tensor(-10.0)))
