@@ -103,7 +103,8 @@ def test_crops_have_the_sizes_of_the_papers(recipe: str, least: float) -> None:
     # A slope of light across and one down: their steepness in a view is the crop's width and height.
     slope = torch.linspace(40, 215, 64).round().byte()
     images = torch.stack([slope.expand(64, 64), slope[:, None].expand(64, 64), torch.zeros(64, 64)])
-    plan = _plan(RECIPES[recipe](64, False), 64, torch.Generator().manual_seed(0), range(500), 500)
+    recipe = RECIPES[recipe](64, False)
+    plan = _plan(recipe, 64, torch.Generator().manual_seed(0), range(500), 500, count=2)
     seen = resample(images.float().expand(1000, 3, 64, 64) / 255, plan["maps"])
     # From the second pixel to the last but one are 61 of 63 steps.
     whole = 175 / 255 * 61 / 63
@@ -155,3 +156,17 @@ def test_textured_views_lay_ink_on_grounds() -> None:
 def test_textured_views_refuse_colours() -> None:
     with pytest.raises(InputError, match="'textured' lay grey ink"):
         Views(3, 32, "textured")
+
+
+@pytest.mark.parametrize("recipe", ["simclr", "textured"])
+def test_one_view_is_a_view_and_a_part_gets_that_of_the_whole(recipe: str) -> None:
+    channels = 1 if recipe == "textured" else 3
+    images = torch.randint(0, 256, (12, channels, 28, 28)).byte()
+    views = Views(channels, 28, recipe)
+    whole = views.single(images, number=3)
+    assert whole.shape == (12, channels, 28, 28)
+    assert 0 <= whole.min() < whole.max() <= 1
+    part = views.single(images[4:8], number=3, first=4, total=12)
+    torch.testing.assert_close(part, whole[4:8], rtol=0, atol=1e-6)
+    if recipe == "simclr":  # without noise and grounds it is the first of a pair
+        torch.testing.assert_close(views.pair(images, number=3)[0], whole, rtol=0, atol=1e-6)

@@ -134,7 +134,6 @@ class Views:
             )
         self.recipe = RECIPES[recipe](size, channels == 1)
 
-    @_in_float32()
     def pair(
         self,
         images: UInt8[Tensor, "n c h w"],
@@ -162,6 +161,24 @@ class Views:
             >>> torch.allclose(whole[4:], half, atol=1e-6)
             True
         """
+        a, b = self._made(images, number, 2, first, total).chunk(2)
+        return a, b
+
+    def single(
+        self,
+        images: UInt8[Tensor, "n c h w"],
+        number: int,
+        *,
+        first: int = 0,
+        total: int | None = None,
+    ) -> Float[Tensor, "n c h w"]:
+        """One view of each image; arguments as of ``pair``."""
+        return self._made(images, number, 1, first, total)
+
+    @_in_float32()
+    def _made(
+        self, images: Tensor, number: int, count: int, first: int, total: int | None
+    ) -> Tensor:
         n, channels, size, _ = images.shape
         total = n if total is None else total
         if not 0 <= first <= total - n:
@@ -170,20 +187,19 @@ class Views:
             )
         device = images.device
         generator = torch.Generator().manual_seed(number)
-        plan = _plan(self.recipe, size, generator, range(first, first + n), total)
+        plan = _plan(self.recipe, size, generator, range(first, first + n), total, count)
         side = size + NOISE - 1
         field = (
             torch.randn(channels, side, side, generator=generator) if self.recipe.noise else None
         )
-        views = torch.empty(2 * n, channels, size, size, device=device)
-        at_once = max(1, CHUNK // size**2) if device.type == "cpu" else 2 * n
+        views = torch.empty(count * n, channels, size, size, device=device)
+        at_once = max(1, CHUNK // size**2) if device.type == "cpu" else count * n
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            for start in range(0, 2 * n, at_once):
+            for start in range(0, count * n, at_once):
                 part = {name: x[start : start + at_once] for name, x in plan.items()}
                 made = _made(images, self.recipe, part, field)
                 views.index_copy_(0, part["row"].to(device), made)
-        a, b = views.chunk(2)
-        return a, b
+        return views
 
 
 # What is drawn for each view, uniformly in [0, 1): how many numbers of each name.
@@ -213,18 +229,20 @@ CHANCES = {
 Plan = dict[str, Tensor]
 
 
-def _plan(recipe: Recipe, size: int, generator: torch.Generator, rows: range, total: int) -> Plan:
+def _plan(
+    recipe: Recipe, size: int, generator: torch.Generator, rows: range, total: int, count: int
+) -> Plan:
     """What is done to each view of some rows of a batch; which view it is, under ``"row"``."""
     n = len(rows)
-    chances = torch.rand(2, total, sum(CHANCES.values()), generator=generator)
+    chances = torch.rand(count, total, sum(CHANCES.values()), generator=generator)
     chances = chances[:, rows.start : rows.stop].flatten(0, 1)
     parts = torch.split(chances, list(CHANCES.values()), dim=1)
     plan = {name: part.squeeze(1) for name, part in zip(CHANCES, parts, strict=True)}
-    plan["row"] = torch.arange(2 * n)
+    plan["row"] = torch.arange(count * n)
     plan["maps"] = _maps(recipe, plan)
     plan |= _jitter(recipe, plan)
     if recipe.grounds:
-        grounds = textures(2 * total, size, generator).view(2, total, 1, size, size)
+        grounds = textures(count * total, size, generator).view(count, total, 1, size, size)
         plan["ground"] = grounds[:, rows.start : rows.stop].flatten(0, 1)
         plan |= _beside(plan, rows, total)
     # Rows whose hue is turned at the same time stand together.

@@ -147,7 +147,9 @@ class Method(LightningModule):
 
     def single(self, rows: Rows, batch_idx: int) -> Float[Tensor, "n c h w"]:
         """One view of each image of a batch."""
-        return self.pair(rows.images, rows, batch_idx)[0]
+        return self.views.single(
+            rows.images, self.number(batch_idx), first=rows.first, total=rows.total
+        )
 
     def embed(
         self, images: Float[Tensor, "n c h w"], part: int | None = None
