@@ -145,6 +145,20 @@ def test_version_and_help(capsys) -> None:
         (["data", "show", "glpyhs"], "did you mean 'glyphs'"),
         (["train", "digits", "--temperature", "0"], "temperature 0 is not positive"),
         (["train", "digits", "--temperature", "hot"], "temperature 'hot' is not a number"),
+        (["train", "digits", "--budget", "2x"], "give it beside --temperature auto"),
+        (["train", "digits", "--temperature", "auto", "--budget", "1"], "budget: Input should be"),
+        (
+            ["train", "digits", "--temperature", "auto", "--budget", "x"],
+            "budget '' is not a number",
+        ),
+        (
+            ["train", "digits", "--temperature", "auto", "--epochs", "4"],
+            "leave no room to try two temperatures",
+        ),
+        (
+            ["train", "digits", "--temperature", "auto", "--devices", "2"],
+            "search first, by temperance sweep --budget",
+        ),
         (["bench", "--loss", "clap"], "loss 'clap' is unknown"),
         (["bench", "--loss", ","], "no losses given"),
         (["bench", "--rows", "3"], "3 rows make no loss"),
@@ -316,6 +330,19 @@ def test_too_little_to_measure_on_is_said_before_anything_is_trained(
     assert run("sweep", str(tmp_path / "pictures"), "--out", str(tmp_path / "run")) == 2
     assert "leaves 0 images to measure on" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_without_labels_auto_names_the_constant_that_was_measured(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)):
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    out = tmp_path / "run"
+    assert run("train", str(folder), "--temperature", "auto", "--out", str(out)) == 2
+    printed = capsys.readouterr().err
+    assert "has no labels to search by" in printed
+    assert "train with --temperature 0.2" in printed
+    assert not out.exists()
 
 
 def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path: Path, capsys) -> None:

@@ -203,8 +203,15 @@ def train(
     temperature: Annotated[
         str | None,
         typer.Option(
-            help="τ, such as one that `temperance sweep` recommends, or a rule; see below.",
+            help="τ, such as one that `temperance sweep` recommends, a rule (see below), or auto: search.",
             show_default="the paper's of the method",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="What --temperature auto may cost, in trainings, this one included. Extra: search.",
+            show_default="2x",
         ),
     ] = None,
     method: Method = None,
@@ -258,6 +265,7 @@ def train(
             ),
             "data": data,
             "temperature": temperature,
+            "budget": budget,
             "epochs": epochs,
             "seed": seed,
             "image_size": image_size,

@@ -13,9 +13,10 @@ from temperance.cli.given import (
     temperatures,
     worker_number,
 )
+from temperance.data import ImageSet
 from temperance.errors import InputError
 from temperance.runs.results import Results
-from temperance.search import SearchConfig, plan, search
+from temperance.search import SearchConfig, checked_plan, search
 
 
 def run_search(
@@ -46,10 +47,7 @@ def run_search(
     settings, images, parts = settle(SearchConfig, given, config)
     folder = out or default_folder("search", settings.data)
     output = console(stderr=True)
-    rungs = plan(settings.epochs, settings.budget)
-    steps = [f"{rung.count} temperatures for {rung.epochs} epochs" for rung in rungs]
-    cost = 1 + sum(rung.count * rung.epochs for rung in rungs) / settings.epochs
-    planned = f"{', '.join(steps)}, then one for {settings.epochs}: {cost:.2f} trainings"
+    planned = plan_in_words(settings, images)
     if dry_run:
         print(planned)
         return
@@ -59,6 +57,18 @@ def run_search(
         print(results.model_dump_json(by_alias=True, indent=1))
     else:
         _print(results, folder)
+
+
+def plan_in_words(settings: SearchConfig, images: ImageSet) -> str:
+    """What will be trained, and what it costs.
+
+    Raises:
+        InputError: as ``checked_plan``.
+    """
+    rungs = checked_plan(settings, images)
+    steps = [f"{rung.count} temperatures for {rung.epochs} epochs" for rung in rungs]
+    cost = 1 + sum(rung.count * rung.epochs for rung in rungs) / settings.epochs
+    return f"{', '.join(steps)}, then one for {settings.epochs}: {cost:.2f} trainings"
 
 
 def _print(results: Results, folder: Path) -> None:

@@ -10,7 +10,15 @@ import typer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from temperance.cli import TERMINATED
-from temperance.cli.given import console, default_folder, progress, settle
+from temperance.cli.given import (
+    console,
+    default_folder,
+    number,
+    progress,
+    settle,
+    worker_number,
+)
+from temperance.cli.search import plan_in_words
 from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
 from temperance.methods import (
@@ -24,17 +32,18 @@ from temperance.methods import (
 from temperance.runs import make_folder, write_atomic
 from temperance.runs.config import claim_folder
 from temperance.runs.results import Results, check_results, write_results
-from temperance.search import TrainConfig
+from temperance.search import AUTO, TrainConfig, search
 from temperance.search.member import (
     MEMBER,
     finished_member,
     keep_member,
     measure_baselines,
+    take_member,
     train_on,
 )
-from temperance.search.sweep import about, environment, metrics_table
+from temperance.search.sweep import MEMBERS, about, environment, metrics_table
 
-CHECKPOINTS, LOGS = "checkpoints", "logs"
+CHECKPOINTS, LOGS, SEARCH = "checkpoints", "logs", "search"
 
 
 def run_train(
@@ -49,16 +58,33 @@ def run_train(
     """Parse, train, print."""
     if save_every <= 0:
         raise InputError(f"--save-every {save_every:g} is not positive; give minutes, such as 5")
+    budget = given.pop("budget")
+    if budget is not None:
+        given["budget"] = number("budget", budget.removesuffix("x"))
     settings, images, parts = settle(TrainConfig, given, config, devices.processes)
+    searching = settings.temperature == AUTO
+    if searching:
+        if devices.processes > 1:
+            raise InputError(
+                "--temperature auto searches in single processes; search first, by temperance sweep --budget "
+                "2x, and share the training at the τ found"
+            )
+        console(stderr=True).print(plan_in_words(settings.search(), images))
+    elif budget is not None:
+        raise InputError("--budget is what a search may cost; give it beside --temperature auto")
     folder = make_folder(out or default_folder("train", settings.data))
     claim_folder(folder, settings)
     check_results(folder)
     if not resume:
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        shutil.rmtree(folder / SEARCH, ignore_errors=True)
         (folder / MEMBER).unlink(missing_ok=True)
+    found = _searched(settings, images, parts, folder) if searching else None
     run = finished_member(folder)
-    if run is None:
-        recipe, begun = settings.training(), time.perf_counter()
+    if run is None and found is not None:
+        run = take_member(folder / SEARCH / MEMBERS / found.runs[0].folder, folder)
+    elif run is None:
+        recipe, begun = settings.at(settings.temperature, settings.seed), time.perf_counter()
         training = _train(recipe, images, parts, folder, devices, save_every)
         if not is_first_process():
             return  # that one measures and writes
@@ -69,9 +95,10 @@ def run_train(
         config=settings.model_dump(mode="json"),
         environment=environment(),
         data=about(images, parts),
-        baselines=measure_baselines(images, parts, settings, seeds=1),
+        baselines=found.baselines if found else measure_baselines(images, parts, settings, seeds=1),
         runs=[run],
-        recommendation=None,
+        recommendation=found.recommendation if found else None,
+        search=found.search if found else None,
     )
     write_atomic(folder / "metrics.csv", metrics_table([run]))
     write_results(folder, results)
@@ -85,6 +112,12 @@ def run_train(
                 "data: temperance sweep",
                 soft_wrap=True,
             )
+
+
+def _searched(settings: TrainConfig, images: ImageSet, parts: Splits, folder: Path) -> Results:
+    """What the search within the run found; it ends with the whole training."""
+    say = console(stderr=True).print
+    return search(settings.search(), images, parts, folder / SEARCH, worker_number(None), say=say)
 
 
 def _train(
@@ -148,6 +181,8 @@ def _loggers(folder: Path) -> list[Logger]:
 def _print(results: Results, folder: Path) -> None:
     output = console()
     (run,) = results.runs
+    if results.recommendation is not None:
+        output.print(f"τ = {run.temperature:g} was found. {results.recommendation.reason}")
     accuracies = run.test.features
     raw = results.baselines.raw_pixels.test.features
     if accuracies.linear_accuracy is not None:

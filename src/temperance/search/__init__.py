@@ -1,7 +1,8 @@
 """Which temperature? Train at each, measure on held-out images, recommend with an interval."""
 
-from temperance.search.budget import Rung, plan, search
+from temperance.search.budget import Rung, checked_plan, plan, search
 from temperance.search.config import (
+    AUTO,
     DEFAULT_TEMPERATURES,
     LABEL_FREE,
     METRIC_NAMES,
@@ -18,6 +19,7 @@ from temperance.search.rules import BesideFixed, beside_fixed
 from temperance.search.sweep import Progress, sweep, train_command
 
 __all__ = [
+    "AUTO",
     "DEFAULT_TEMPERATURES",
     "LABEL_FREE",
     "METRIC_NAMES",
@@ -31,6 +33,7 @@ __all__ = [
     "TrainConfig",
     "against_pixels",
     "beside_fixed",
+    "checked_plan",
     "choose",
     "default_epochs",
     "estimate",

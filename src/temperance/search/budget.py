@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 FACTOR = 4
 # A rung of fewer epochs than this says nothing of the whole training.
 FEWEST_EPOCHS = 2
+# The constant that served best where nothing was searched; benchmarks/search/rules.md has the figures.
+UNSEARCHED = 0.2
 DATABASE = "search.db"
 POLL = 1.0
 # Seconds: between signs of life, until silence means death, and of waiting for a locked database.
@@ -102,6 +104,20 @@ def plan(epochs: int, budget: float) -> list[Rung]:
     return [Rung(length, int(left / length))]
 
 
+def checked_plan(config: SearchConfig, images: ImageSet) -> list[Rung]:
+    """The rungs of a search, if there are labels to search by.
+
+    Raises:
+        InputError: if there are none, and as ``plan``.
+    """
+    if images.labels is None:
+        raise InputError(
+            f"{config.data} has no labels to search by, and without them no rule was measured to beat a "
+            f"constant: train with --temperature {UNSEARCHED:g}, or give class sub-folders"
+        )
+    return plan(config.epochs, config.budget)
+
+
 def spread(lowest: float, highest: float, count: int) -> list[float]:
     """Temperatures at equal steps of log τ, in three digits.
 
@@ -141,12 +157,7 @@ def search(
         InputError: without labels, without Optuna, if the database cannot be opened, or the budget is too
             small.
     """
-    if images.labels is None:
-        raise InputError(
-            f"{config.data} has no labels to search by; give class sub-folders, or train without a search, "
-            "with --temperature 0.2"
-        )
-    rungs = plan(config.epochs, config.budget)
+    rungs = checked_plan(config, images)
     make_folder(folder)
     claim_folder(folder, config)
     check_results(folder)

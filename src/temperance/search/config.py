@@ -1,13 +1,19 @@
 """What a sweep is asked to do."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from temperance.errors import InputError
-from temperance.methods.config import Recipe, Rule, Temperature, TrainingConfig
+from temperance.methods.config import (
+    Recipe,
+    Rule,
+    Temperature,
+    TrainingConfig,
+    rule_or_number,
+)
 
 DEFAULT_TEMPERATURES = tuple(float(t) for t in np.geomspace(0.03, 1.0, 8).round(3))
 # Optimiser steps of a default run: on the built-in data enough for the features to beat raw pixels.
@@ -22,24 +28,36 @@ METRIC_NAMES: dict[Metric, str] = {
 }
 # The choice that needs no labels.
 LABEL_FREE = "geometry.local_separation"
+# The temperature that a search is to find.
+AUTO = "auto"
+
+
+def _auto_or_rule(value: float | str) -> float | str:
+    return value if value == AUTO else rule_or_number(value)
 
 
 class TrainConfig(TrainingConfig):
     """One training run with its data, as ``train`` keeps it in ``config.yaml``.
 
     Attributes:
+        temperature: as for every training, or ``"auto"``: what a search within ``budget`` finds.
         data: built-in name or folder.
         fingerprint: of the images.
         image_size: to which a folder's images are scaled; None for the default.
+        budget: of that search, in whole trainings, this one included.
     """
 
+    temperature: Annotated[float | str, AfterValidator(_auto_or_rule)] = (
+        TrainingConfig.model_fields["temperature"].default
+    )
     data: str
     fingerprint: str
     image_size: int | None = Field(default=None, ge=8)
+    budget: float = Field(default=2.0, ge=1.5, le=100)
 
-    def training(self) -> TrainingConfig:
-        """The run without its data."""
-        return TrainingConfig(**self.model_dump(include=set(TrainingConfig.model_fields)))
+    def search(self) -> "SearchConfig":
+        """The search for the temperature: the same recipe, seed and data."""
+        return SearchConfig(**self.model_dump(include=set(SearchConfig.model_fields)))
 
 
 class SweepConfig(Recipe):

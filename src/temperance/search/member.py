@@ -68,6 +68,27 @@ def member_arrays(folder: Path) -> Arrays:
     return arrays
 
 
+def take_member(source: Path, folder: Path) -> Run:
+    """Make a finished member the member of another folder; its ``member.json`` is written last.
+
+    Args:
+        source: the folder of a finished member.
+        folder: exists.
+
+    Raises:
+        InputError: if the source is not finished or was damaged, or the folder cannot be written to.
+    """
+    run = finished_member(source)
+    if run is None:
+        raise InputError(f"{source} is not finished; give the same command again")
+    run = run.model_copy(update={"folder": folder.name})
+    for path in source.iterdir():
+        if path.name != MEMBER:
+            write_atomic(folder / path.name, path.read_bytes())
+    write_json(folder / MEMBER, run.model_dump())
+    return run
+
+
 def run_member(
     images: ImageSet,
     parts: Splits,
