@@ -1,5 +1,5 @@
 # The habits of a day. Each runs in .venv; `make setup` makes it.
-.PHONY: setup format check test slow wheel schema glyphs
+.PHONY: setup format check test slow wheel schema glyphs site
 
 setup:
 	python3 -m venv .venv
@@ -29,6 +29,10 @@ schema:
 	.venv/bin/python -m temperance.runs.results > src/temperance/runs/results.schema.json
 	.venv/bin/python -m temperance.diagnosis.results > src/temperance/diagnosis/results.schema.json
 	.venv/bin/python -m temperance.transfer.results > src/temperance/transfer/evaluation.schema.json
+
+site:
+	.venv/bin/pip install --quiet --group docs
+	.venv/bin/python -m mkdocs build --strict
 
 # FONTS is a folder that keeps the downloaded packages.
 glyphs:
