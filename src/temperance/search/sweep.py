@@ -16,6 +16,7 @@ from pydantic import ValidationError
 import temperance
 from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
+from temperance.methods import Recipe
 from temperance.runs import make_folder, read_json, write_atomic, write_json
 from temperance.runs.config import claim_folder
 from temperance.runs.results import (
@@ -36,6 +37,8 @@ from temperance.transfer import METRICS
 
 BASELINES = "baselines.json"
 MEMBERS = "members"
+# Settings that have an option of their own; the others are typed as --set NAME=VALUE.
+NAMED_OPTIONS = ("method", "backbone", "weights", "views", "batch_size")
 WITHOUT_LABELS = (
     "Chosen without labels: how well instances stand apart from their nearest neighbours is a proxy. It "
     "cannot know which neighbours belong to one class, and with labels the best τ for classes is often "
@@ -165,7 +168,25 @@ def train_command(config: SweepConfig | SearchConfig, temperature: float) -> str
     parts += ["--epochs", str(config.epochs)]
     if config.image_size is not None:
         parts += ["--image-size", str(config.image_size)]
-    return shlex.join(parts)
+    return shlex.join([*parts, *_options(config)])
+
+
+def _options(recipe: Recipe) -> list[str]:
+    """What must be typed for a recipe, beside its epochs: whatever is not as usual."""
+    # Defaults follow from these three, which have defaults of their own.
+    leading = {"method", "batch_size", "optimizer"}
+    chosen = Recipe(**recipe.model_dump(include={*leading, "epochs"})).model_dump()
+    usual = chosen | Recipe(epochs=recipe.epochs).model_dump(include=leading)
+    words: list[str] = []
+    for name, value in recipe.model_dump(include=set(Recipe.model_fields)).items():
+        if value == usual[name]:
+            continue
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        if name in NAMED_OPTIONS:
+            words += [f"--{name.replace('_', '-')}", text]
+        else:
+            words += ["--set", f"{name}={text}"]
+    return words
 
 
 def kept_baselines(folder: Path) -> Baselines | None:
