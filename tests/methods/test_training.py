@@ -1,10 +1,13 @@
 """Training learns, repeats itself, and goes on where it was stopped."""
 
+import csv
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 
 from temperance import InputError
 from temperance.data import load_images
@@ -108,3 +111,20 @@ def test_extreme_temperatures_stay_finite(temperature: float) -> None:
     training = train(IMAGES, config)
     assert np.isfinite(training.losses).all()
     assert torch.isfinite(weights(training.encoder)).all()
+
+
+def test_a_logger_gets_loss_pace_and_what_the_temperature_does(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"epochs": 20})
+    begun = time.perf_counter()
+    train(IMAGES, config, loggers=[CSVLogger(tmp_path, name="", version="")])
+    seconds = time.perf_counter() - begun
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [9, 19, 29, 39, 49, 59]
+    took = sum(10 * config.batch_size / float(row["images_per_second"]) for row in rows)
+    assert 0 < took < seconds
+    assert float(rows[0]["learning_rate"]) > float(rows[-2]["learning_rate"]) > 0
+    # Read for the first time at the fiftieth step.
+    assert rows[3]["temperature/tau"] == ""
+    assert float(rows[4]["temperature/tau"]) == pytest.approx(0.2)
+    assert 1 <= float(rows[4]["temperature/effective_negatives"]) <= 30

@@ -2,12 +2,14 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from temperance.data import SOURCES, ImageSet, Splits, load_images, split
 from temperance.errors import InputError
@@ -166,27 +168,44 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, markup=False, highlight=False)
 
 
+class _Bars(Progress):
+    """Bars, each with a line of words below it, which beside it would leave no room on 80 columns."""
+
+    words = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """The bars, and below each what there is to say."""
+        if not self.words:
+            yield from super().get_renderables()
+            return
+        for task in self.tasks:
+            yield self.make_tasks_table([task])
+            if words := self.words.format(task=task):
+                yield Text(words, no_wrap=True, overflow="ellipsis")
+
+
 def progress(
-    output: Console, count: str, last: str, *, first: bool = True, **options: Any
+    output: Console, count: str, below: str, *, first: bool = True, **options: Any
 ) -> Progress:
     """A bar with time left, on a terminal; elsewhere nothing.
 
     Args:
         output: where it is drawn.
         count: what stands beside the bar, as rich formats it: ``"{task.completed} of {task.total}"``.
-        last: what stands at the end.
+        below: what stands below it, in the same way.
         first: whether this is the one process of several that shows anything.
         **options: further ones of rich's.
     """
-    return Progress(
+    bars = _Bars(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn(count),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn(last),
         console=output,
         disable=not (first and output.is_terminal),
         **options,
     )
+    bars.words = below
+    return bars

@@ -29,6 +29,7 @@ from temperance.methods import (
     TrainingConfig,
     is_first_process,
 )
+from temperance.methods.batches import Batches
 from temperance.runs import make_folder, write_atomic
 from temperance.runs.config import claim_folder
 from temperance.runs.results import Results, check_results, write_results
@@ -132,10 +133,11 @@ def _train(
     first = is_first_process()
     shown = "{task.fields[told]}"
     with progress(output, "step {task.completed} of {task.total}", shown, first=first) as bar:
-        task = bar.add_task("training", total=None, told="")
+        batches = Batches(len(parts.train), config.batch_size, config.seed)
+        task = bar.add_task("training", total=config.epochs * len(batches), told="")
 
         def look(look: Look) -> None:
-            bar.update(task, total=look.steps, completed=look.step, told=_told(look))
+            bar.update(task, completed=look.step, told=_told(look))
 
         def show(epoch: int, loss: float) -> None:
             if first and not output.is_terminal:
@@ -163,7 +165,7 @@ def _train(
 
 
 def _told(look: Look) -> str:
-    """What stands behind the bar."""
+    """What stands below the bar."""
     words = [f"loss {look.loss:.3f}", f"{look.images_per_second:,.0f} images/s"]
     if look.figures:
         tau, effective = (look.figures[f"temperature/{x}"] for x in ("tau", "effective_negatives"))

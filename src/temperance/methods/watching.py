@@ -41,6 +41,29 @@ class Look:
     figures: dict[str, float] = field(default_factory=dict)
 
 
+class Pace:
+    """Images a second since it was last asked."""
+
+    def __init__(self) -> None:
+        self._seen = (0, 0.0)
+
+    @property
+    def age(self) -> float:
+        """Seconds since then."""
+        return time.perf_counter() - self._seen[1]
+
+    def begin(self, step: int) -> None:
+        """The clock starts."""
+        self._seen = step, time.perf_counter()
+
+    def read(self, step: int, module: Method) -> float:
+        """Over all processes."""
+        (then, began), now = self._seen, time.perf_counter()
+        self._seen = step, now
+        batch = min(module.config.batch_size, module.instances)
+        return (step - then) * batch / max(now - began, 1e-9)
+
+
 class Record(Callback):
     """Mean loss of each epoch; stops a run that has come to nan, and says at which batch.
 
@@ -64,11 +87,12 @@ class Record(Callback):
         self._checked = 0
         self._figures: dict[str, float] = {}
         self._monitor = TemperatureMonitor(self._read, warn=on_warning)
-        self._seen = (0, 0.0)
+        self._looks, self._rows = Pace(), Pace()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The clock starts."""
-        self._seen = (trainer.global_step, time.perf_counter())
+        for pace in (self._looks, self._rows):
+            pace.begin(trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -89,7 +113,9 @@ class Record(Callback):
             self._monitor.observe(step, anchors, positives, rule.last, negatives, labels, rule)
         if trainer.loggers and step % LOG_EVERY == 0:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
-            pl_module.log_dict({"loss": loss, "learning_rate": rate, **self._figures})
+            row = {"loss": loss, "learning_rate": rate}
+            row["images_per_second"] = self._rows.read(step, pl_module)
+            pl_module.log_dict(row | self._figures)
         self._look(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -137,18 +163,16 @@ class Record(Callback):
         self._figures = figures
 
     def _look(self, trainer: Trainer, module: Method) -> None:
-        then, (step, now) = self._seen, (trainer.global_step, time.perf_counter())
-        if step < module.steps and now - then[1] < LOOK_EVERY:
+        step = trainer.global_step
+        if step < module.steps and self._looks.age < LOOK_EVERY:
             return
-        self._seen = step, now
-        pace = (step - then[0]) / max(now - then[1], 1e-9)
         self.on_look(
             Look(
                 step=step,
                 steps=module.steps,
                 epoch=trainer.current_epoch + 1,
                 loss=float(self._steps[-1]),
-                images_per_second=pace * min(module.config.batch_size, module.instances),
+                images_per_second=self._looks.read(step, module),
                 figures=self._figures,
             )
         )
