@@ -27,7 +27,7 @@ from temperance.runs.results import (
     check_results,
     write_results,
 )
-from temperance.search.config import METRIC_NAMES, SearchConfig
+from temperance.search.config import METRIC_NAMES, UNSEARCHED, SearchConfig
 from temperance.search.member import finished_member, member_name
 from temperance.search.sweep import (
     BASELINES,
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 FACTOR = 4
 # A rung of fewer epochs than this says nothing of the whole training.
 FEWEST_EPOCHS = 2
-# The constant that served best where nothing was searched; benchmarks/search/rules.md has the figures.
-UNSEARCHED = 0.2
 DATABASE = "search.db"
 POLL = 1.0
 # Seconds: between signs of life, until silence means death, and of waiting for a locked database.

@@ -26,6 +26,8 @@ METRIC_NAMES: dict[Metric, str] = {
     "knn": "projection.knn_accuracy",
     "few-shot": "projection.few_shot_accuracy",
 }
+# The constant that no rule without labels clearly beat; benchmarks/search/rules.md has the figures.
+UNSEARCHED = 0.2
 # The choice that needs no labels.
 LABEL_FREE = "geometry.local_separation"
 # The temperature that a search is to find.
