@@ -1,6 +1,7 @@
 """Training learns, repeats itself, and goes on where it was stopped."""
 
 import csv
+import resource
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 from temperance import InputError
 from temperance.data import load_images
 from temperance.methods import TrainingConfig, train, untrained
+from temperance.methods.checkpoints import steps_kept
 
 IMAGES = load_images("digits").images[:96]
 CONFIG = TrainingConfig(temperature=0.2, epochs=4, batch_size=32)
@@ -128,3 +130,44 @@ def test_a_logger_gets_loss_pace_and_what_the_temperature_does(tmp_path: Path) -
     assert rows[3]["temperature/tau"] == ""
     assert float(rows[4]["temperature/tau"]) == pytest.approx(0.2)
     assert 1 <= float(rows[4]["temperature/effective_negatives"]) <= 30
+
+
+def test_a_full_disk_costs_the_new_state_only_and_training_goes_on(tmp_path: Path) -> None:
+    limits, warned, left = resource.getrlimit(resource.RLIMIT_FSIZE), [], tmp_path / ".x.1.partial"
+    left.write_bytes(b"of a process that was killed")
+
+    def fill(epoch: int, loss: float) -> None:
+        if epoch == 3:  # Python ignores SIGXFSZ: writing further fails as on a full disk
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+
+    try:
+        full = train(IMAGES, CONFIG, checkpoints=tmp_path, on_epoch=fill, on_warning=warned.append)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(warned) == 2
+    assert "no checkpoint: cannot write" in warned[0]
+    assert "the one before it is kept, training goes on" in warned[0]
+    assert "\n" not in warned[0]
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+    assert steps_kept(tmp_path / "last.ckpt", CONFIG) == 2 * 3
+    again = train(IMAGES, CONFIG, checkpoints=tmp_path)
+    assert again.losses == full.losses
+
+
+@pytest.mark.parametrize("stopped", [3, 6])
+def test_a_run_killed_between_the_last_batch_of_an_epoch_and_its_end_keeps_the_epochs_loss(
+    stopped: int, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"epochs": 2})
+
+    class Stop(Exception):
+        pass
+
+    def stop(epoch: int, loss: float) -> None:
+        if 3 * epoch == stopped:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(IMAGES, config, checkpoints=tmp_path, save_every=0, on_epoch=stop)
+    resumed = train(IMAGES, config, checkpoints=tmp_path)
+    assert resumed.losses == train(IMAGES, config).losses

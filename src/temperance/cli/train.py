@@ -1,15 +1,19 @@
 """``temperance train``."""
 
 import shutil
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import typer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
-from temperance.cli import TERMINATED
+from temperance.cli import INTERRUPTED, TERMINATED
 from temperance.cli.given import (
     console,
     default_folder,
@@ -57,6 +61,19 @@ def run_train(
     as_json: bool,
 ) -> None:
     """Parse, train, print."""
+    with _told_to_end():
+        _run(given, config, out, resume, devices, save_every, as_json)
+
+
+def _run(
+    given: dict[str, Any],
+    config: Path | None,
+    out: Path | None,
+    resume: bool,
+    devices: Devices,
+    save_every: float,
+    as_json: bool,
+) -> None:
     if save_every <= 0:
         raise InputError(f"--save-every {save_every:g} is not positive; give minutes, such as 5")
     budget = given.pop("budget")
@@ -147,21 +164,36 @@ def _train(
             if first:
                 output.print(f"warning: {words}", soft_wrap=True)
 
-        try:
-            return train_on(
-                images,
-                parts,
-                config,
-                checkpoints=folder / CHECKPOINTS,
-                save_every=60 * save_every,
-                devices=devices,
-                loggers=_loggers(folder) if first else [],
-                on_epoch=show,
-                on_look=look,
-                on_warning=warn,
-            )
-        except Terminated as error:
-            raise typer.Exit(TERMINATED) from error
+        return train_on(
+            images,
+            parts,
+            config,
+            checkpoints=folder / CHECKPOINTS,
+            save_every=60 * save_every,
+            devices=devices,
+            loggers=_loggers(folder) if first else [],
+            on_epoch=show,
+            on_look=look,
+            on_warning=warn,
+        )
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """End by SIGTERM as by an interrupt, at any moment; of several processes the first says so."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as error:
+        code = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+        raise typer.Exit(code) if is_first_process() else SystemExit(code) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _told(look: Look) -> str:

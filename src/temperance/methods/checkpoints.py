@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,12 +26,20 @@ GO_ON, SAVE, STOP = 0, 1, 2
 ASKED_EVERY = 10
 
 
-class Terminated(Exception):
-    """A run was asked to end (SIGTERM), and has kept its state."""
+class Terminated(BaseException):
+    """A run was asked to end (SIGTERM), and has kept its state; as KeyboardInterrupt, it is no fault."""
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside the last one and renames it; a disk that is full costs the new one only."""
+    """Writes a checkpoint beside the last one and renames it; a disk that is full costs the new one only.
+
+    Args:
+        warn: told in one line of a checkpoint that could not be written.
+    """
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        super().__init__()
+        self.warn = warn
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
@@ -53,7 +61,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
             write_atomic(Path(path), write)
         except InputError as error:
             kept = "the one before it is kept" if Path(path).exists() else "there is none yet"
-            warnings.warn(f"no checkpoint: {error}; {kept}, training goes on", stacklevel=2)
+            self.warn(f"no checkpoint: {error}; {kept}, training goes on")
 
 
 class Keeper(Callback):
@@ -83,9 +91,17 @@ class Keeper(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when it is time; stop when it was asked for, all processes after the same batch."""
+        if batch_idx + 1 == trainer.num_training_batches:
+            return  # the state of a whole epoch, its loss among it, is kept at its end
         if pl_module.device.type != "cpu" and (batch_idx + 1) % ASKED_EVERY:
             return
-        due = time.monotonic() - self._last > self.every
+        self._act(trainer, pl_module, due=time.monotonic() - self._last > self.every)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save; stop when it was asked for."""
+        self._act(trainer, pl_module, due=True)
+
+    def _act(self, trainer: Trainer, pl_module: LightningModule, *, due: bool) -> None:
         wish = STOP if self._told_to_end else SAVE if due else GO_ON
         if trainer.world_size > 1:
             mine = torch.tensor(wish, device=pl_module.device)
@@ -94,10 +110,6 @@ class Keeper(Callback):
             self._save(trainer)
         if wish == STOP:
             raise Terminated
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save."""
-        self._save(trainer)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -16,7 +16,6 @@ import torch.distributed as dist
 from jaxtyping import Int64, UInt8
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
@@ -27,11 +26,12 @@ from temperance.encoders.timm import timm_features
 from temperance.errors import InputError
 from temperance.methods.batches import Batches, Images
 from temperance.methods.checkpoints import LAST, AtomicCheckpoints, Keeper, steps_kept
+from temperance.methods.company import Company, in_company
 from temperance.methods.config import Recipe, TrainingConfig
 from temperance.methods.method import views_of
 from temperance.methods.registry import METHODS
 from temperance.methods.watching import LOG_EVERY, Look, Record
-from temperance.runs import make_folder
+from temperance.runs import make_folder, remove_partial
 
 SAVE_EVERY = 300.0
 # Images whose bytes are counted at a time.
@@ -107,7 +107,7 @@ def train(
             temperature does.
         on_epoch: called with the number of finished epochs and the mean loss of the last.
         on_look: called a few times a second with how the training stands.
-        on_warning: called with a sentence when the temperature looks wrong.
+        on_warning: called with a sentence when the temperature looks wrong, or a state could not be kept.
 
     Raises:
         InputError: on fewer than two images, data that the method cannot take, a checkpoint of another run,
@@ -130,6 +130,8 @@ def train(
     method.exchange = devices.exchange
     record = Record(on_epoch, on_look, on_warning)
     last = None if checkpoints is None else make_folder(checkpoints) / LAST
+    if last is not None and is_first_process():
+        remove_partial(last.parent)
     keepers = [] if last is None else [Keeper(last, save_every, config)]
     alone = not (dist.is_available() and dist.is_initialized())
     with _quiet(), torch.random.fork_rng(devices=[]):
@@ -138,12 +140,12 @@ def train(
             devices=devices.each_node,
             num_nodes=devices.nodes,
             # Queue and bank are the same everywhere by construction: nothing needs to be sent round.
-            strategy=DDPStrategy(broadcast_buffers=False) if devices.processes > 1 else "auto",
+            strategy=Company(broadcast_buffers=False) if devices.processes > 1 else "auto",
             sync_batchnorm=_synchronised(config, devices),
             precision=config.precision,
             max_epochs=config.epochs,
             callbacks=[record, *keepers],
-            plugins=[AtomicCheckpoints()],
+            plugins=[AtomicCheckpoints(on_warning)],
             logger=list(loggers) or False,
             log_every_n_steps=LOG_EVERY,
             enable_checkpointing=False,
@@ -156,7 +158,7 @@ def train(
         resume = last if last is not None and last.exists() else None
         if resume is not None:
             batches.skip = steps_kept(resume, config) % len(batches)
-        with _interruptible(trainer), _in_company(devices):
+        with _interruptible(trainer), in_company():
             trainer.fit(method, loader, ckpt_path=resume, weights_only=True)
     if alone and dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
@@ -265,29 +267,16 @@ def _interruptible(trainer: Trainer) -> Iterator[None]:
 
 
 @contextmanager
-def _in_company(devices: Devices) -> Iterator[None]:
-    """Where one of several processes ends, the others learn of it by a broken connection."""
-    try:
-        yield
-    except RuntimeError as error:
-        if devices.processes == 1 or isinstance(error, InputError):
-            raise
-        reason = str(error).splitlines()[0].partition(". ")[0]
-        raise InputError(
-            f"another process of this run has ended ({reason}); what was finished is kept: the same command "
-            "goes on with it"
-        ) from error
-
-
-@contextmanager
 def _quiet() -> Iterator[None]:
     """Lightning's remarks on loaders, loggers and devices are about scripts, not about this run."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

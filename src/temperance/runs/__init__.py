@@ -4,6 +4,6 @@ Everything is written to a temporary file and renamed, so that a run that is kil
 file or the new one.
 """
 
-from temperance.runs.files import make_folder, read_json, write_atomic, write_json
+from temperance.runs.files import make_folder, read_json, remove_partial, write_atomic, write_json
 
-__all__ = ["make_folder", "read_json", "write_atomic", "write_json"]
+__all__ = ["make_folder", "read_json", "remove_partial", "write_atomic", "write_json"]

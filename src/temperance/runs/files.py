@@ -10,6 +10,8 @@ from typing import Any
 
 from temperance.errors import InputError
 
+PARTIAL = ".partial"
+
 
 def make_folder(folder: Path) -> Path:
     """Make a folder and its parents, and make sure that it can be written to.
@@ -39,7 +41,7 @@ def write_atomic(path: Path, content: bytes | str | Callable[[Path], None]) -> N
     Raises:
         InputError: if the disk is full or the folder cannot be written to; the old file is kept.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         if callable(content):
             content(temporary)
@@ -52,6 +54,12 @@ def write_atomic(path: Path, content: bytes | str | Callable[[Path], None]) -> N
         raise _unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a process that was killed while writing has left in a folder that is now this one's."""
+    for file in folder.glob(f".*{PARTIAL}"):
+        file.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
