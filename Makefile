@@ -7,12 +7,12 @@ setup:
 	.venv/bin/pip install --quiet --editable . --group dev
 
 format:
-	.venv/bin/ruff check --fix src tests scripts benchmarks
-	.venv/bin/ruff format src tests scripts benchmarks
+	.venv/bin/ruff check --fix src tests scripts benchmarks examples
+	.venv/bin/ruff format src tests scripts benchmarks examples
 
 check:
-	.venv/bin/ruff check src tests scripts benchmarks
-	.venv/bin/ruff format --check src tests scripts benchmarks
+	.venv/bin/ruff check src tests scripts benchmarks examples
+	.venv/bin/ruff format --check src tests scripts benchmarks examples
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
