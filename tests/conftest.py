@@ -5,6 +5,11 @@ Not those of the losses, whose own checks of what people give are tested.
 
 import os
 
+# Each of several workers keeps to its share of the cores; threads that wait for each other turn by turn take
+# small trainings twice as long.
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 from jaxtyping import install_import_hook
 

@@ -116,13 +116,13 @@ def test_extreme_temperatures_stay_finite(temperature: float) -> None:
 
 
 def test_a_logger_gets_loss_pace_and_what_the_temperature_does(tmp_path: Path) -> None:
-    config = CONFIG.model_copy(update={"epochs": 20})
+    config = CONFIG.model_copy(update={"epochs": 17})
     begun = time.perf_counter()
     train(IMAGES, config, loggers=[CSVLogger(tmp_path, name="", version="")])
     seconds = time.perf_counter() - begun
     with (tmp_path / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["step"]) for row in rows] == [9, 19, 29, 39, 49, 59]
+    assert [int(row["step"]) for row in rows] == [9, 19, 29, 39, 49]
     took = sum(10 * config.batch_size / float(row["images_per_second"]) for row in rows)
     assert 0 < took < seconds
     assert float(rows[0]["learning_rate"]) > float(rows[-2]["learning_rate"]) > 0
