@@ -1,6 +1,7 @@
 """``train --temperature auto``: a search and its winner in one run folder."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,9 @@ COMMAND = [sys.executable, "-c", "from temperance.cli import main; main()"]
 
 def train(out: Path, *more: str) -> dict[str, Any]:
     command = [*COMMAND, "train", "digits", "--epochs", "8", "--out", str(out), "--json", *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # A search trains in one thread, and how many there are decides the last digits.
+    one = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=one)
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
     jsonschema.validate(results, json_schema())

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from temperance.errors import InputError
+from temperance.errors import InputError, NotFinite
 
 # Rows that the backward pass takes at a time, so that it needs no second copy of the matrix.
 ROWS = 4096
@@ -55,11 +55,11 @@ def inverse_norms(name: str, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     if not (float(lowest) > 0 and float(highest) < math.inf):  # as where one is nan
         usable = torch.isfinite(inverse) & (inverse > 0)
         row = int((~usable).nonzero()[0])
-        if bool(inverse[row].isinf()):
-            fault = "is the zero vector, which has no cosine; leave it out"
-        else:
-            fault = "holds nan or infinity; look at what made it"
-        raise InputError(f"row {row} of {name} {fault}")
+        if not bool(inverse[row].isinf()):
+            raise NotFinite(row, name)
+        raise InputError(
+            f"row {row} of {name} is the zero vector, which has no cosine; leave it out"
+        )
     return inverse
 
 

@@ -24,7 +24,7 @@ from temperance.contrast import (
     ranks,
     total_over_ranks,
 )
-from temperance.errors import InputError
+from temperance.errors import InputError, NotFinite
 from temperance.temperatures import Batch, Policy
 
 Reduction = Literal["mean", "sum", "none"]
@@ -360,7 +360,7 @@ def _finite(name: str, x: Tensor) -> None:
     usable = torch.isfinite(torch.linalg.vector_norm(x.detach(), torch.inf, dim=1))
     if not bool(usable.all()):
         row = int((~usable).nonzero()[0])
-        raise InputError(f"row {row} of {name} holds nan or infinity; look at what made it")
+        raise NotFinite(row, name)
 
 
 def _longest(x: Tensor) -> float:

@@ -14,13 +14,18 @@ from torch.utils.checkpoint import checkpoint
 from temperance.contrast import Backend, rank, ranks
 from temperance.data import Views
 from temperance.encoders import Encoder
-from temperance.errors import InputError
+from temperance.errors import InputError, NotFinite
 from temperance.losses import SigmoidLoss
 from temperance.methods.config import PAPERS, Recipe, TrainingConfig, is_sigmoid, sigmoid_initial
 from temperance.methods.optimizers import optimisation
 from temperance.temperatures import Learnable, Policy, Schedule, policy
 
 GREY_VIEWS = "default"
+# What to do about a training that has come to nan.
+DIVERGED = (
+    "lower the learning rate or raise the temperature "
+    "(the state from before it is kept, if checkpoints are)"
+)
 # What random numbers of a batch are for, beside its views.
 DRAWS, DROPOUT = 1, 2
 
@@ -114,6 +119,9 @@ class Method(LightningModule):
             return self.compare(batch, batch_idx)
         except InputError as error:
             where = f"batch {batch_idx + 1} of epoch {self.current_epoch + 1}"
+            # Before the first step it is not training that made the encoder what it is.
+            if isinstance(error, NotFinite) and self.global_step:
+                raise InputError(f"{where}: embeddings are nan or infinite; {DIVERGED}") from error
             raise InputError(f"{where}: {error}") from error
 
     def observe(

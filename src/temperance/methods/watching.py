@@ -11,7 +11,7 @@ from torch import Tensor
 
 from temperance.diagnosis.monitor import TemperatureMonitor
 from temperance.errors import InputError
-from temperance.methods.method import Method
+from temperance.methods.method import DIVERGED, Method
 
 # Steps between two readings of the temperature, and between two rows of a log.
 READ_EVERY = 50
@@ -154,8 +154,7 @@ class Record(Callback):
             first = self._checked + int((~fine).nonzero()[0])
             raise InputError(
                 f"training came to a loss of {float(self._steps[first])} at batch {first + 1} of epoch "
-                f"{trainer.current_epoch + 1}; lower the learning rate or raise the temperature (the state "
-                "from before it is kept, if checkpoints are)"
+                f"{trainer.current_epoch + 1}; {DIVERGED}"
             )
         self._checked = len(self._steps)
 
