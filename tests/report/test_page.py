@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from temperance.report.page import Part, asset, json_block, page, text
+from temperance.report.page import Part, asset, figure, json_block, page, text
 
 HOSTILE = "</script></style><img src=x onerror=alert(1)>\"'&\u2028\u2029"
 
@@ -48,7 +48,7 @@ def policy_of(html):
 
 def test_policy_forbids_everything_but_the_page_itself():
     policy = policy_of(page("t", Part("")))
-    assert re.fullmatch(r"'sha256-[^ ]+'", policy.pop("script-src"))
+    assert re.fullmatch(r"'sha256-[^ ]+' 'sha256-[^ ]+'", policy.pop("script-src"))
     assert policy == {
         "default-src": "'none'",
         "img-src": "data:",
@@ -62,7 +62,7 @@ def test_policy_allows_exactly_the_given_scripts_after_the_page_s_own():
     given = '"use strict";\nlet τ = 0 < 1;\n', "τ + 1"
     html = page("t", Part("<p>body</p>", scripts=given))
     scripts = Reader(html).scripts
-    assert scripts == [asset("page.js"), *given]
+    assert scripts == [asset("page.js"), asset("saving.js"), *given]
     digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
     assert policy_of(html)["script-src"] == " ".join(f"'sha256-{d}'" for d in digests)
 
@@ -87,8 +87,17 @@ def test_page_has_language_viewport_landmarks_and_one_heading():
 def test_title_is_text():
     reader = Reader(page(HOSTILE, Part("")))
     assert reader.all("img") == []
-    assert len(reader.all("script")) == 1
+    assert len(reader.all("script")) == 2
     assert reader.title.startswith(HOSTILE[:20])
+
+
+def test_a_figure_can_be_pointed_to_and_its_words_are_text():
+    reader = Reader(page("t", Part(figure(HOSTILE, "", HOSTILE, HOSTILE)), run=HOSTILE))
+    (shown,) = reader.all("figure")
+    assert [a["href"] for a in reader.all("a")] == [f"#{shown['id']}"]
+    assert shown["id"] == f"figure-{HOSTILE}"
+    assert reader.all("main") == [{"data-run": HOSTILE}]
+    assert reader.all("img") == []
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
+import csv
 import itertools
 import math
 import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from temperance.report import _drawing as draw
@@ -34,6 +36,10 @@ def parse(chart):
 
 def labels(chart):
     return {element.text: element for element in parse(chart).iter(f"{SVG}text")}
+
+
+def numbers(chart):
+    return list(csv.DictReader(parse(chart).findtext(f"{SVG}metadata").splitlines()))
 
 
 def accuracy(**panel):
@@ -69,7 +75,8 @@ def test_chart_is_one_well_formed_picture_with_name_and_description(name):
     root = parse(CHARTS[name])
     assert root.tag == f"{SVG}svg"
     assert root.get("role") == "img"
-    assert [child.tag for child in root][:2] == [f"{SVG}title", f"{SVG}desc"]
+    names = [f"{SVG}{name}" for name in ("title", "desc", "metadata")]
+    assert [child.tag for child in root][:3] == names
     assert "nan" not in CHARTS[name]
     assert " id=" not in CHARTS[name]  # ids would clash between the charts of a page
 
@@ -189,6 +196,32 @@ def test_standalone_brings_both_themes_and_loads_nothing():
     assert re.findall(r"https?://[^\"]*", alone) == ["http://www.w3.org/2000/svg"]
     with pytest.raises(ValueError, match="not a chart"):
         standalone("<svg></svg>")
+
+
+def test_a_line_chart_carries_its_numbers():
+    mark = Mark("best", 0.2, (0.1, 0.3))
+    rows = numbers(chart(accuracy(references=[Reference("pixels", 60)], mark=mark)))
+    line = [row for row in rows if (row["series"], row["kind"]) == ("kNN", "line")]
+    assert [float(row["τ"]) for row in line] == TAUS
+    assert [float(row["value"]) for row in line] == [70, 80, 85, 75]
+    assert [float(row["low"]) for row in line] == [68, 78, 83, 73]
+    assert {row["panel"] for row in rows} == {"accuracy (%)"}
+    assert sum(row["kind"] == "single" for row in rows) == 4
+    (pixels,) = [row for row in rows if row["kind"] == "reference"]
+    assert (pixels["series"], pixels["τ"], pixels["value"]) == ("pixels", "", "60")
+    marked = {row["kind"]: float(row["τ"]) for row in rows if row["series"] == "best"}
+    assert marked == {"mark": 0.2, "from": 0.1, "to": 0.3}
+
+
+def test_distributions_and_maps_carry_their_numbers():
+    rows = numbers(density_chart("d", "e", Axis("s"), [("r", [Outline("o", [0.3] * 9 + [0.7])])]))
+    shares = [float(list(row.values())[-1]) for row in rows]
+    assert sum(shares) == pytest.approx(100, abs=5)  # less what the smoothing spills over the edge
+    assert float(rows[np.argmax(shares)]["s"]) == pytest.approx(0.3, abs=0.02)
+    assert numbers(CHARTS["letters"]) == [
+        {"group": "A", "across": "0", "up": "2"},
+        {"group": "A", "across": "1", "up": "3"},
+    ]
 
 
 def test_no_two_groups_of_a_map_look_alike():

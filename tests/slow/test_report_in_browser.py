@@ -1,9 +1,18 @@
 """The report of a sweep as a person opens it: from a file, on any screen, in light and dark."""
 
+import csv
+import io
+import re
 import subprocess
 import sys
+from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
+
+from temperance.runs.results import read_results
 
 pytestmark = pytest.mark.slow
 
@@ -58,3 +67,84 @@ def test_the_explorer_stands_in_a_tab_and_neither_has_grave_faults(
     without_faults(page)
     page.get_by_role("link", name="Report").click()
     assert page.locator(".answer").is_visible()
+
+
+def saved(page, name: str, kind: str, *, by_key: bool = False) -> tuple[str, bytes]:
+    """Save a figure as a person does; returns the file's name and content."""
+    button = page.locator(f"[id='figure-{name}']").get_by_role("button", name=kind)
+    with page.expect_download() as download:
+        if by_key:
+            button.focus()
+            page.keyboard.press("Enter")
+        else:
+            button.click()
+    path = Path(download.value.path())
+    return download.value.suggested_filename, path.read_bytes()
+
+
+def test_every_figure_can_be_saved_and_is_named_after_the_run(visit) -> None:
+    page = visit()
+    names = page.evaluate("[...document.querySelectorAll('figure')].map(figure => figure.id)")
+    assert names[:4] == [f"figure-{n}" for n in ("choice", "dilemma", "push", "similarity")]
+    assert len(names) == 7
+    for name in (name.removeprefix("figure-") for name in names):
+        for kind in ("PNG", "SVG", "CSV"):
+            file, content = saved(page, name, kind, by_key=kind == "CSV")
+            assert file == f"run-{name}.{kind.lower()}"
+            assert len(content) > 500
+
+
+@pytest.mark.parametrize(
+    ("theme", "ground"), [("light", "rgb(251, 250, 246)"), ("dark", "rgb(21, 23, 28)")]
+)
+def test_a_saved_drawing_stands_alone_and_a_picture_shows_it(visit, theme, ground) -> None:
+    page = visit(theme=theme)
+    drawing = saved(page, "push", "SVG")[1].decode()
+    root = ElementTree.fromstring(drawing)
+    assert "var(" not in drawing
+    assert "class=" not in drawing
+    svg = "{http://www.w3.org/2000/svg}"
+    inks = {e.get("stroke") for e in root.iter(f"{svg}path")} - {None, "none"}
+    assert len(inks) >= 5 + 2  # a line for each temperature, the grid, and the axis
+    assert root.find(f"{svg}rect").get("fill") == ground
+    picture = Image.open(io.BytesIO(saved(page, "push", "PNG")[1])).convert("RGB")
+    assert picture.size == (3 * int(root.get("width")), 3 * int(root.get("height")))
+    colours = picture.getcolors(maxcolors=1 << 24)
+    found = {f"rgb{colour}" for _, colour in colours}
+    assert inks <= found
+    assert f"rgb{max(colours)[1]}" == ground
+
+
+def test_saved_numbers_are_those_of_the_results(visit, address) -> None:
+    results = read_results(Path(unquote(address.removeprefix("file://"))).parent)
+    rows = list(csv.DictReader(io.StringIO(saved(visit(), "choice", "CSV")[1].decode())))
+    for metric, title in (
+        ("features.linear_accuracy", "linear probe on the features, accuracy (%)"),
+        ("projection.knn_accuracy", "kNN on the projection, accuracy (%)"),
+    ):
+        mine = [row for row in rows if row["panel"] == title]
+        single = {
+            (float(r["temperature τ"]), float(r["value"])) for r in mine if r["kind"] == "single"
+        }
+        assert single == {(run.temperature, 100 * run.value(metric)) for run in results.runs}
+        curve = results.recommendation.by_metric[metric].curve
+        line = [r for r in mine if r["kind"] == "line"]
+        assert [float(r["value"]) for r in line] == [100 * v for v in curve.value]
+        assert [float(r["low"]) for r in line] == [100 * v for v in curve.low]
+        (pixels,) = (r for r in mine if r["series"] == "raw pixels")
+        assert float(pixels["value"]) == 100 * results.baselines.raw_pixels.validation.accuracy(
+            metric
+        )
+
+
+def test_a_figure_is_found_by_its_name_from_the_other_tab_too(visit) -> None:
+    page = visit()
+    page.goto(f"{page.url}#explorer")
+    assert page.locator("#figure-push").is_hidden()
+    page.evaluate("location.hash = '#figure-push'")
+    page.wait_for_function(
+        "document.querySelector('#figure-push').getBoundingClientRect().top < 200"
+    )
+    assert page.locator("#figure-push").is_visible()
+    captions = page.locator("figcaption .counted").all_inner_texts()
+    assert all(re.search(r"\d+ validation images.*|seed", caption) for caption in captions)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -70,13 +72,38 @@ class Scale:
         return [float(f"{i * step:.10g}") for i in range(first, last + 1)]
 
 
-def drawing(title: str, description: str, height: float, parts: Iterable[str]) -> str:
-    """Close a chart into one SVG element that a screen reader announces as one picture."""
+def drawing(title: str, description: str, height: float, parts: Iterable[str], numbers: str) -> str:
+    """Close a chart into one SVG element that a screen reader announces as one picture.
+
+    Args:
+        title: said first.
+        description: said after it.
+        height: in units of the drawing.
+        parts: what is drawn.
+        numbers: what it was drawn from, as ``table`` writes it; the chart carries them along.
+    """
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" '
-        f'viewBox="0 0 {WIDTH:.0f} {height:.0f}">'
-        f"<title>{text(title)}</title><desc>{text(description)}</desc>{''.join(parts)}</svg>"
+        f'viewBox="0 0 {WIDTH:.0f} {height:.0f}"><title>{text(title)}</title>'
+        f"<desc>{text(description)}</desc><metadata>{text(numbers)}</metadata>{''.join(parts)}</svg>"
     )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | float]]) -> str:
+    """Write numbers as CSV, in all their digits; those that are not finite stay empty.
+
+    Example:
+        >>> print(table(("series", "value"), [("a, b", 0.1), ("c", math.nan)]), end="")
+        series,value
+        "a, b",0.1
+        c,
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([v if isinstance(v, str) or math.isfinite(v) else "" for v in row])
+    return out.getvalue()
 
 
 def fit(axis: Axis, values: Iterable[float]) -> Scale:

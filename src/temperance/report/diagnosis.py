@@ -14,7 +14,7 @@ from temperance.data import read_image
 from temperance.diagnosis.results import Curve, Diagnosis, Measure, Verdict
 from temperance.report.explorer import explorer_part
 from temperance.report.gallery import THUMBNAIL, data_uri
-from temperance.report.page import Part, asset, json_block, page, text
+from temperance.report.page import Part, asset, figure, json_block, page, text
 from temperance.report.svg import Axis, Band, Mark, Panel, Series, line_chart
 from temperance.runs import write_atomic
 
@@ -67,11 +67,13 @@ def write_diagnosis_report(
         shown: what rows look like.
         labels: of the rows, or None.
     """
-    write_atomic(folder / REPORT, diagnosis_page(found, shown, labels))
+    write_atomic(folder / REPORT, diagnosis_page(found, shown, labels, folder.resolve().name))
 
 
-def diagnosis_page(found: Diagnosis, shown: Shown, labels: Sequence[Any] | None) -> str:
-    """Build the page."""
+def diagnosis_page(
+    found: Diagnosis, shown: Shown, labels: Sequence[Any] | None, run: str = ""
+) -> str:
+    """Build the page; ``run`` begins the names of saved figures."""
     sections = [
         _answer(found),
         _profile(found),
@@ -85,7 +87,7 @@ def diagnosis_page(found: Diagnosis, shown: Shown, labels: Sequence[Any] | None)
         else "Which temperatures suit this space?"
     )
     part = Part("".join(sections), asset("diagnosis.css"), (asset("diagnosis.js"),))
-    return page(title, part, explorer_part())
+    return page(title, part, explorer_part(), run)
 
 
 def _answer(found: Diagnosis) -> str:
@@ -156,10 +158,13 @@ def _profile(found: Diagnosis) -> str:
         ),
         Panel(Axis("share of the push (%)", low=0, high=100), tops),
     )
-    figures = _captioned(
+    figures = figure(
+        "push",
         push,
-        f"Above: among how many of {n:,} negatives the push is shared. Below: what the hardest get of it. "
-        "Bands below are 95 % intervals of the mean over anchors; the shaded stretch is the suggested range.",
+        "Above: among how many of the negatives the push is shared. Below: what the hardest get of it. "
+        "Lines far down on the left mean that a few negatives rule there. Bands below are 95 % intervals of "
+        "the mean over anchors; the shaded stretch is the suggested range.",
+        _counted(found),
     )
     if "loss" in curves:
         panels = [
@@ -182,11 +187,13 @@ def _profile(found: Diagnosis) -> str:
             TAU,
             *panels,
         )
-        figures += _captioned(
+        figures += figure(
+            "loss",
             chart,
-            "What the loss and its forces would be on this space. Losses at different τ are not "
-            "comparable: a lower "
-            "one is no reason to prefer its τ.",
+            "What the loss and its forces would be on this space: see where the pull has faded. Losses at "
+            "different τ are not comparable: a lower one is no reason to prefer its τ. Bands are 95 % "
+            "intervals.",
+            _counted(found),
         )
     return (
         f'<section><h2>At every temperature</h2><div class="columns wide">{figures}</div></section>'
@@ -220,16 +227,16 @@ def _space(found: Diagnosis) -> str:
         Axis("cosine", low=h.edges[0], high=1),
         Panel(Axis(f"share (% in each {width:.2g} of cosine)", low=0), lines),
     )
-    caption = (
-        f"The grey line is what random vectors of {found.data.width} numbers have; in a collapsed space "
-        "all lines "
-        "crowd at 1. The further positives lie from the hardest negatives, the better instances are told "
-        "apart."
+    see = (
+        f"The grey line is what random vectors of {found.data.width} numbers have; in a collapsed space all "
+        "lines crowd at 1. The further positives lie from the hardest negatives, the better instances are "
+        "told apart."
     )
+    drawn = figure("similarity", chart, see, _counted(found))
     rows = "".join(_measure(measure) for measure in found.measures)
     head = "".join(f'<th scope="col"{c}>{n}</th>' for n, c in _COLUMNS)
     return (
-        f'<section><h2>The space</h2>{_captioned(chart, caption)}<div class="scroll wide" tabindex="0" '
+        f'<section><h2>The space</h2>{drawn}<div class="scroll wide" tabindex="0" '
         f'role="region" aria-label="measures of the space"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )
@@ -356,8 +363,11 @@ def _method(found: Diagnosis) -> str:
     return f'<section><h2>How it was read</h2><ul class="small">{items}</ul></section>'
 
 
-def _captioned(chart: str, caption: str) -> str:
-    return f"<figure>{chart}<figcaption>{text(caption)}</figcaption></figure>"
+def _counted(found: Diagnosis) -> str:
+    d = found.data
+    return (
+        f"{d.anchors:,} anchors of {d.rows:,} rows, {d.negatives:,} negatives for each; one space."
+    )
 
 
 def _figure(value: float) -> str:

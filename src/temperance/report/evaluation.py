@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from temperance.report.answers import answers
-from temperance.report.page import Part, page, text
+from temperance.report.explorer import explorer_part
+from temperance.report.page import Part, figure, page, text
 from temperance.report.svg import (
     Axis,
     Panel,
@@ -61,7 +62,8 @@ def write_evaluation_report(folder: Path, evaluation: Evaluation) -> None:
     )
     if _several(evaluation):
         write_atomic(folder / FIGURE, standalone(tasks_figure(evaluation)))
-    write_atomic(folder / PAGE, page("What the extractor is good for", Part(body)))
+    title = "What the extractor is good for"
+    write_atomic(folder / PAGE, page(title, Part(body), explorer_part(), folder.resolve().name))
 
 
 def write_answers(
@@ -128,11 +130,9 @@ def _answers(folder: Path, evaluation: Evaluation) -> str:
         if task in SHEETS and path.is_file():
             source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
             name = _named(evaluation.of(task, "pretrained")[0])
-            caption = f"{SHEETS[task]} First extractor ({name}), seed 0, held-out pictures."
-            shown += (
-                f'<figure class="wide"><img src="{source}" style="max-width:100%" '
-                f'alt="{text(SHEETS[task])}"><figcaption>{text(caption)}</figcaption></figure>'
-            )
+            picture = f'<img src="{source}" style="max-width:100%" alt="{text(SHEETS[task])}">'
+            counted = f"First extractor ({name}), seed 0, held-out pictures."
+            shown += figure(task, picture, SHEETS[task], counted, "wide")
     return f"<section><h2>What it says</h2>{shown}</section>" if shown else ""
 
 
@@ -143,10 +143,18 @@ def _several(evaluation: Evaluation) -> bool:
 def _curves(evaluation: Evaluation) -> str:
     if not _several(evaluation):
         return ""
-    return (
-        f"<section><h2>Each task against τ</h2><figure>{tasks_figure(evaluation)}<figcaption>Dots are single "
-        "measurements, lines their means; dashed lines are other starts.</figcaption></figure></section>"
+    see = (
+        "Where each task's line is highest, and how far above the dashed lines of the other starts. Dots are "
+        "single measurements, lines their means."
     )
+    taus = {p.temperature for p in evaluation.parts if p.temperature is not None}
+    seeds = len({p.seed for p in evaluation.parts})
+    counted = (
+        f"{len(evaluation.parts)} measurements: extractors at {len(taus)} τ and other starts, "
+        f"{seeds} seed{'s' * (seeds != 1)} of each head."
+    )
+    drawn = figure("tasks", tasks_figure(evaluation), see, counted)
+    return f"<section><h2>Each task against τ</h2>{drawn}</section>"
 
 
 def _scores(evaluation: Evaluation) -> str:

@@ -28,12 +28,14 @@ const settings = {
 
   const tabs = [...document.querySelectorAll("[data-tab]")];
   function show() {
-    const wanted = location.hash === "#explorer" ? "explorer" : "report";
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const wanted = target?.closest("[data-tab]")?.dataset.tab ?? "report";
     for (const tab of tabs) tab.hidden = tab.dataset.tab !== wanted;
     for (const link of document.querySelectorAll(".tabs > a")) {
       if (link.hash === `#${wanted}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
+    if (target && wanted === "report") target.scrollIntoView(); // it may have been hidden until now
   }
   if (tabs.length) {
     window.addEventListener("hashchange", show);

@@ -37,7 +37,7 @@ _SHELL = """<!doctype html>
 </div>
 <h1 data-word="title">{title}</h1>
 {tabs}</header>
-<main>
+<main{run}>
 {body}
 </main>
 <footer class="colophon"><p data-word="colophon">Written by Temperance. This file is complete in itself:
@@ -101,7 +101,27 @@ class Part:
     scripts: tuple[str, ...] = ()
 
 
-def page(title: str, part: Part, explorer: Part | None = None) -> str:
+def figure(name: str, picture: str, see: str, counted: str, kind: str = "") -> str:
+    """Set a picture with its caption, and a name to point to it by: ``#figure-NAME``.
+
+    The page's script offers to save each figure under this name.
+
+    Args:
+        name: unique on the page.
+        picture: a chart of ``svg``, or an ``<img>``.
+        see: a sentence or two of what to see.
+        counted: what it was measured on: how many, and how many seeds.
+        kind: a class of the element.
+    """
+    shown = f' class="{kind}"' if kind else ""
+    link = f"figure-{text(name)}"
+    return (
+        f'<figure id="{link}"{shown}>{picture}<figcaption><p>{text(see)}</p><p class="counted">'
+        f'{text(counted)} <a href="#{link}">#{link}</a></p></figcaption></figure>'
+    )
+
+
+def page(title: str, part: Part, explorer: Part | None = None, run: str = "") -> str:
     """Set HTML in the page that all reports share.
 
     The page's Content-Security-Policy forbids every request, and every script but the page's own.
@@ -110,9 +130,14 @@ def page(title: str, part: Part, explorer: Part | None = None) -> str:
         title: Plain text; the heading and the name of the window.
         part: What the page shows.
         explorer: Of ``temperance.report.explorer``, to stand beside it under a tab of its own.
+        run: Name of the run, with which the names of saved figures begin.
     """
     parts = [part] if explorer is None else [part, explorer]
-    scripts = [asset("page.js"), *(script for p in parts for script in p.scripts)]
+    scripts = [
+        asset("page.js"),
+        asset("saving.js"),
+        *(script for p in parts for script in p.scripts),
+    ]
     style = "".join(p.style for p in parts)
     if any("</script" in s.lower() or "<!--" in s for s in scripts) or "</style" in style.lower():
         raise ValueError("markup that would end the script or style sheet it stands in")
@@ -126,6 +151,7 @@ def page(title: str, part: Part, explorer: Part | None = None) -> str:
         policy=f"{_POLICY}; script-src {hashes}",
         title=text(title),
         tabs=tabs,
+        run=f' data-run="{text(run)}"' if run else "",
         style=asset("chart.css") + asset("page.css") + style,
         body=body,
         scripts="".join(f"<script>{script}</script>\n" for script in scripts),

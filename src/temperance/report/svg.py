@@ -2,7 +2,8 @@
 
 A chart is 560 units wide with type of 15, so that it can shrink to a telephone's 350 pixels and
 still be read. A colour is the name of a custom property without its dashes: ``"series-1"``,
-``"heat-3"``, ``"muted"``. Numbers that are not finite leave a gap.
+``"heat-3"``, ``"muted"``. Numbers that are not finite leave a gap. What a chart was drawn from stands
+in its ``<metadata>`` as CSV.
 """
 
 from __future__ import annotations
@@ -137,7 +138,9 @@ def line_chart(title: str, description: str, x: Axis, *panels: Panel) -> str:
         parts.append(draw.label(EDGE, y.end - 14 - above, panel.y.title, "muted"))
         parts.append(_panel(panel, xs, y, shapes))
     parts.append(draw.horizontal_axis(xs, bottom, x.title))
-    return draw.drawing(title, description, bottom + 2 * LINE + EDGE, parts)
+    columns = ("panel", "series", "kind", x.title, "value", "low", "high")
+    numbers = draw.table(columns, (row for panel in panels for row in _rows(panel)))
+    return draw.drawing(title, description, bottom + 2 * LINE + EDGE, parts, numbers)
 
 
 def density_chart(
@@ -158,12 +161,23 @@ def density_chart(
     across = replace(across, start=left, end=WIDTH - 18)
     bottom = top + EDGE + peak + pitch * (len(rows) - 1)
     parts = [legend, draw.vertical_grid(across, bottom, top + EDGE)]
+    width = (across.high - across.low) / _BINS
+    numbers: list[tuple[str, str, float, float]] = []
     for i, (name, row) in enumerate(reversed(rows)):
         base = bottom - pitch * i
+        curves = [_density(outline.values, across) for outline in row]
         parts.append(draw.label(left - EDGE, base - 3, name, anchor="end"))
-        parts.insert(2, _outlines(row, across, base, peak))  # lower rows in front of upper ones
+        # Lower rows stand in front of upper ones.
+        parts.insert(2, _outlines(row, curves, across, base, peak))
+        numbers += [
+            (name, outline.name, across.low + width * (k + 0.5), 100 * float(share))
+            for outline, curve in zip(row, curves, strict=True)
+            for k, share in enumerate(curve)
+        ]
     parts.append(draw.horizontal_axis(across, bottom, x.title))
-    return draw.drawing(title, description, bottom + 2 * LINE + EDGE, parts)
+    columns = ("row", "outline", x.title, f"share (% in each {width:.3g}), smoothed")
+    table = draw.table(columns, numbers)
+    return draw.drawing(title, description, bottom + 2 * LINE + EDGE, parts, table)
 
 
 def scatter_chart(
@@ -195,7 +209,9 @@ def scatter_chart(
                 b = top + side / 2 - (up - (y.low + y.high) / 2) * unit
                 shape = None if letters else shapes[group.name]
                 parts.append(_place(group, a, b, shape))
-    return draw.drawing(title, description, top + side + EDGE, parts)
+    rows = [(g.name, a, b) for g in groups for a, b in zip(g.x, g.y, strict=True)]
+    numbers = draw.table(("group", "across", "up"), rows)
+    return draw.drawing(title, description, top + side + EDGE, parts, numbers)
 
 
 def standalone(chart: str) -> str:
@@ -218,6 +234,25 @@ def _heights(panel: Panel) -> list[float]:
         values += [*s.y, *(seed[1] for seed in s.seeds)]
         values += [*s.band.lower, *s.band.upper] if s.band else []
     return values
+
+
+def _rows(panel: Panel) -> Iterable[tuple[str | float, ...]]:
+    """What a panel is drawn from, row by row: lines, single runs, references, and the mark."""
+    title, none = panel.y.title, math.nan
+    for s in panel.series:
+        lower, upper = (
+            (s.band.lower, s.band.upper) if s.band else ([none] * len(s.x), [none] * len(s.x))
+        )
+        for point in zip(s.x, s.y, lower, upper, strict=True):
+            yield title, s.name, "line", *point
+        for x, y in s.seeds:
+            yield title, s.name, "single", x, y, none, none
+    for reference in panel.references:
+        yield title, reference.name, "reference", none, reference.y, none, none
+    if panel.mark:
+        ends = panel.mark.interval or ()
+        for kind, x in zip(("mark", "from", "to"), (panel.mark.x, *ends), strict=False):
+            yield title, panel.mark.label, kind, x, none, none, none
 
 
 def _panel(panel: Panel, x: Scale, y: Scale, shapes: dict[str, int]) -> str:
@@ -298,8 +333,13 @@ def _mark_label(mark: Mark, x: Scale, y: float) -> str:
     return draw.label(place, y, mark.label, "mark-label", anchor)
 
 
-def _outlines(row: Sequence[Outline], x: Scale, base: float, peak: float) -> str:
-    curves = [_density(outline.values, x) for outline in row]
+def _outlines(
+    row: Sequence[Outline],
+    curves: Sequence[npt.NDArray[np.float64]],
+    x: Scale,
+    base: float,
+    peak: float,
+) -> str:
     tallest = max((float(curve.max()) for curve in curves), default=0.0) or 1.0
     across = np.linspace(x.start, x.end, _BINS)
     parts = []

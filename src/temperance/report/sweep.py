@@ -11,7 +11,7 @@ from temperance.report import figures
 from temperance.report.explorer import explorer_part
 from temperance.report.figures import Space, uses
 from temperance.report.gallery import NEIGHBOURS, gallery, hardest_anchors
-from temperance.report.page import Part, asset, page, text
+from temperance.report.page import Part, asset, figure, page, text
 from temperance.report.svg import standalone
 from temperance.runs import write_atomic
 from temperance.runs.results import Choice, Results, Run, Spaces
@@ -92,7 +92,8 @@ def sweep_page(folder: Path, results: Results, images: ImageSet, parts: Splits) 
         _method(results),
     ]
     part = Part("".join(sections), asset("sweep.css"))
-    return page(f"Which temperature for {results.data.name}?", part, explorer_part())
+    title = f"Which temperature for {results.data.name}?"
+    return page(title, part, explorer_part(), folder.resolve().name)
 
 
 def _space(folder: Path, run: Run) -> Space:
@@ -136,15 +137,15 @@ def _answer(results: Results) -> str:
         pixels_in_words(against_pixels(results)),
         *(f"Note: {note}." for note in results.data.notes),
     ]
-    caption = (
-        "Dots are single runs, lines the fitted curves with their 90 % bands; the shaded stretch is the 90 % "
-        f"interval of the best τ. {_counted(results)}."
+    see = (
+        "Where each curve is highest, and how wide the shaded stretch is in which the best τ lies at 90 %. "
+        "Dots are single runs, lines the fitted curves with their 90 % bands."
     )
     return (
         f'<section class="columns"><div><p class="lead">{lead}</p>'
         + "".join(f"<p>{text(sentence)}</p>" for sentence in words if sentence)
         + f'<pre class="command">{text(chosen.command)}</pre></div>'
-        + f"{_figure(figures.choice_figure(results), caption)}</section>"
+        + f"{figure('choice', figures.choice_figure(results), see, _counted(results))}</section>"
     )
 
 
@@ -200,25 +201,39 @@ def _dilemma(results: Results, shown: list[float]) -> str:
         for t in shown
     )
     table = _table(("", *(MEASURES[name][0] for name in names)), rows)
-    caption = f"Measures of the space: means over seeds, and the single seeds. {_counted(results)}."
+    see = (
+        (
+            "Follow the accuracies, and under them what they are traded for: how evenly the space is spread, "
+            "and how closely a class keeps together."
+        )
+        if results.data.classes
+        else (
+            "How evenly the space is spread at each τ, and how well a picture is told from its neighbours."
+        )
+    ) + " Measures of the space are means over seeds, joined, and the single seeds as dots."
     return (
         f'<section><h2>The dilemma</h2><div class="columns wide"><div>'
         f"{''.join(f'<p>{sentence}</p>' for sentence in words)}{table}</div>"
-        f"{_figure(figures.dilemma_figure(results), caption)}</div></section>"
+        f"{figure('dilemma', figures.dilemma_figure(results), see, _counted(results))}</div></section>"
     )
 
 
 def _pushes(spaces: list[Space]) -> str:
     n = len(spaces[0].plain)
-    push = _figure(
+    counted = f"{n} validation images, {n - 1} negatives for each; seed 0."
+    push = figure(
+        "push",
         figures.push_figure(spaces),
-        "Where the push lands. Low temperatures put it on the few most similar negatives, high ones on the "
-        f"many that are not similar at all. {n - 1} negatives for each of {n} validation images, seed 0.",
+        "Where the push lands. A low τ puts it on the few most similar negatives, far to the right; a high "
+        "one on the many that are not similar at all.",
+        counted,
     )
-    similarity = _figure(
+    similarity = figure(
+        "similarity",
         figures.similarity_figure(spaces),
         "How similar a picture's other view is, and its ten hardest negatives. The further apart the two "
-        f"outlines, the better instances are told apart. {n} validation images, seed 0.",
+        "outlines, the better instances are told apart.",
+        counted,
     )
     return (
         '<section><h2>What is pushed</h2><div class="columns wide">'
@@ -249,11 +264,21 @@ def _gallery(
 
 
 def _maps(shown: list[Space], labels: np.ndarray | None, classes: list[str]) -> str:
+    n = min(len(shown[0].plain), figures.MAP_POINTS)
+    see = (
+        "Whether pictures of one kind lie together, and kinds apart"
+        if labels is not None
+        else "Whether the pictures fall into clusters"
+    )
     drawn = "".join(
-        _figure(figures.map_figure(space, labels, classes), f"τ = {space.temperature:g}")
+        figure(
+            f"map-{space.temperature:g}",
+            figures.map_figure(space, labels, classes),
+            f"τ = {space.temperature:g}. {see}.",
+            f"{n} validation images; seed 0.",
+        )
         for space in shown
     )
-    n = min(len(shown[0].plain), figures.MAP_POINTS)
     return (
         "<section><h2>Maps of the space</h2>"
         f"<p>The projections of {n} validation images, laid on a plane by t-SNE. Neighbours on the map are "
@@ -389,12 +414,9 @@ def _method(results: Results) -> str:
 def _counted(results: Results) -> str:
     seeds = results.config["seeds"]
     return (
-        f"{seeds} seed{'s' * (seeds != 1)} at each τ, {results.data.validation} validation images"
+        f"{seeds} seed{'s' * (seeds != 1)} at each of {len(results.by_temperature())} τ, "
+        f"{results.data.validation} validation images."
     )
-
-
-def _figure(chart: str, caption: str) -> str:
-    return f"<figure>{chart}<figcaption>{text(caption)}</figcaption></figure>"
 
 
 def _table(columns: tuple[str, ...], rows: str) -> str:
