@@ -54,7 +54,7 @@ def measure(data: str, method: str, seed: int) -> dict[str, float]:
     if method == UNTRAINED:
         encoder = untrained(images.images[parts.train], seed)
     else:
-        encoder = train_on(images, parts, settings.training()).encoder
+        encoder = train_on(images, parts, settings).encoder
     seconds = time.perf_counter() - begun
     return accuracies(encoder, images, parts) | {"seconds": seconds}
 
