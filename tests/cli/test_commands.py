@@ -1,6 +1,7 @@
 """The commands as a person gives them: what they print, write and refuse."""
 
 import json
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -342,6 +343,17 @@ def test_without_labels_auto_names_the_constant_that_was_measured(tmp_path: Path
     printed = capsys.readouterr().err
     assert "has no labels to search by" in printed
     assert "train with --temperature 0.2" in printed
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("budget", [[], ["--budget", "2x"]])
+def test_without_ray_its_executor_says_what_to_install(
+    budget: list[str], tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    out = tmp_path / "run"
+    assert run("sweep", "digits", "--executor", "ray", *budget, "--out", str(out)) == 2
+    assert "install it with: pip install 'temperance[ray]'" in capsys.readouterr().err
     assert not out.exists()
 
 

@@ -11,7 +11,7 @@ import pytest
 from temperance.data import ImageSet, split
 from temperance.report.sweep import sweep_page, write_sweep_report
 from temperance.runs.results import Choice, Results
-from temperance.search import SweepConfig, sweep
+from temperance.search import SweepConfig, local, sweep
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 TAUS = (0.05, 0.2, 1.0)
@@ -48,7 +48,7 @@ def swept(request, tmp_path_factory) -> tuple[Path, Results, ImageSet]:
         batch_size=32,
     )
     folder = tmp_path_factory.mktemp("sweep") / "run"
-    return folder, sweep(config, images, split(images), folder, 1, Silent()), images
+    return folder, sweep(config, images, split(images), folder, local(1), Silent()), images
 
 
 @pytest.fixture

@@ -134,8 +134,15 @@ def sweep(
     ] = None,
     image_size: ImageSize = None,
     root: Root = None,
+    executor: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            help="Where runs are worked on: processes of this machine, or a Ray cluster, such as that of "
+            "RAY_ADDRESS. Needs the extra: ray.",
+        ),
+    ] = "local",
     workers: Annotated[
-        int | None, typer.Option(help="Processes that share the runs.", show_default="one a core")
+        int | None, typer.Option(help="Runs at a time.", show_default="one a core")
     ] = None,
     budget: Annotated[
         str | None,
@@ -185,11 +192,12 @@ def sweep(
         "root": root,
     }
     if budget is not None:
-        run_search(given, budget, storage, config, workers, out, dry_run, json)
+        run_search(given, budget, storage, config, executor, workers, out, dry_run, json)
         return
     run_sweep(
         given=given,
         config=config,
+        where=executor,
         workers=workers,
         out=out,
         dry_run=dry_run,

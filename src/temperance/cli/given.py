@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from temperance.errors import InputError
 from temperance.methods import Recipe, check_recipe
 from temperance.methods.config import checked_temperature
 from temperance.runs.config import explain, read_config
-from temperance.search import default_epochs
+from temperance.search import Executor, cluster, default_epochs, local
 
 DEFAULT_DATA = "glyphs"
 SMALLEST = 8
@@ -67,16 +68,17 @@ def temperatures(text: str) -> tuple[float, ...]:
     return tuple(temperature(part.strip()) for part in text.split(",") if part.strip())
 
 
-def worker_number(asked: int | None) -> int:
-    """How many processes share the runs: as asked, or one a core.
+def executor(name: str, workers: int | None = None) -> AbstractContextManager[Executor]:
+    """Where runs are worked on, and how many at a time: as asked, or one a core of this machine or cluster.
 
     Raises:
-        InputError: if it is not positive.
+        InputError: if the number is not positive, and as ``cluster``.
     """
-    count = asked if asked is not None else os.cpu_count() or 1
-    if count < 1:
-        raise InputError(f"--workers {count} is not positive; give 1 or more")
-    return count
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers {workers} is not positive; give 1 or more")
+    if name == "ray":
+        return cluster(workers)
+    return nullcontext(local(workers or os.cpu_count() or 1))
 
 
 def noted_images(name: str, size: int | None, root: Path | None) -> ImageSet:

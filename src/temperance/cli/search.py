@@ -8,10 +8,10 @@ from rich.table import Table
 from temperance.cli.given import (
     console,
     default_folder,
+    executor,
     number,
     settle,
     temperatures,
-    worker_number,
 )
 from temperance.data import ImageSet
 from temperance.errors import InputError
@@ -24,6 +24,7 @@ def run_search(
     budget: str,
     storage: str | None,
     config: Path | None,
+    where: str,
     workers: int | None,
     out: Path | None,
     dry_run: bool,
@@ -52,7 +53,8 @@ def run_search(
         print(planned)
         return
     output.print(planned)
-    results = search(settings, images, parts, folder, worker_number(workers), storage, output.print)
+    with executor(where, workers) as crew:
+        results = search(settings, images, parts, folder, crew, storage, output.print)
     if as_json:
         print(results.model_dump_json(by_alias=True, indent=1))
     else:

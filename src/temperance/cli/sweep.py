@@ -10,10 +10,10 @@ from rich.table import Table
 from temperance.cli.given import (
     console,
     default_folder,
+    executor,
     progress,
     settle,
     temperatures,
-    worker_number,
 )
 from temperance.report.sweep import write_sweep_report
 from temperance.runs.results import Results, Run
@@ -31,6 +31,7 @@ from temperance.search import (
 def run_sweep(
     given: dict[str, Any],
     config: Path | None,
+    where: str,
     workers: int | None,
     out: Path | None,
     dry_run: bool,
@@ -39,19 +40,19 @@ def run_sweep(
     """Parse, sweep, print."""
     if given["temperatures"] is not None:
         given["temperatures"] = temperatures(given["temperatures"])
-    count = worker_number(workers)
     settings, images, parts = settle(SweepConfig, given, config)
     folder = out or default_folder("sweep", settings.data)
     if dry_run:
-        cost = estimate(settings, images, parts, count)
+        with executor(where, workers) as crew:
+            cost = estimate(settings, images, parts, crew.count)
         print(
             f"{cost.runs} runs ({_counted(settings)} × {settings.seeds} seeds, "
-            f"{settings.epochs} epochs each), about {_duration(cost.seconds)} on {count} workers, "
+            f"{settings.epochs} epochs each), about {_duration(cost.seconds)} on {crew.count} workers, "
             f"about {cost.bytes / 1e6:.0f} MB in {folder}"
         )
         return
-    with _Display(console(stderr=True), settings) as display:
-        results = sweep(settings, images, parts, folder, count, display)
+    with executor(where, workers) as crew, _Display(console(stderr=True), settings) as display:
+        results = sweep(settings, images, parts, folder, crew, display)
         display.say("drawing the report")
         write_sweep_report(folder, results, images, parts)
     if as_json:

@@ -17,10 +17,10 @@ from temperance.cli import INTERRUPTED, TERMINATED
 from temperance.cli.given import (
     console,
     default_folder,
+    executor,
     number,
     progress,
     settle,
-    worker_number,
 )
 from temperance.cli.search import plan_in_words
 from temperance.data import ImageSet, Splits
@@ -135,7 +135,8 @@ def _run(
 def _searched(settings: TrainConfig, images: ImageSet, parts: Splits, folder: Path) -> Results:
     """What the search within the run found; it ends with the whole training."""
     say = console(stderr=True).print
-    return search(settings.search(), images, parts, folder / SEARCH, worker_number(None), say=say)
+    with executor("local") as here:
+        return search(settings.search(), images, parts, folder / SEARCH, here, say=say)
 
 
 def _train(

@@ -1,6 +1,7 @@
 """Which temperature? Train at each, measure on held-out images, recommend with an interval."""
 
 from temperance.search.budget import Rung, checked_plan, plan, search
+from temperance.search.cluster import cluster
 from temperance.search.config import (
     AUTO,
     DEFAULT_TEMPERATURES,
@@ -17,6 +18,7 @@ from temperance.search.pixels import AgainstPixels, against_pixels, pixels_in_wo
 from temperance.search.recommend import choose
 from temperance.search.rules import BesideFixed, beside_fixed
 from temperance.search.sweep import Progress, sweep, train_command
+from temperance.search.workers import Executor, local
 
 __all__ = [
     "AUTO",
@@ -26,6 +28,7 @@ __all__ = [
     "AgainstPixels",
     "BesideFixed",
     "Cost",
+    "Executor",
     "Progress",
     "Rung",
     "SearchConfig",
@@ -35,8 +38,10 @@ __all__ = [
     "beside_fixed",
     "checked_plan",
     "choose",
+    "cluster",
     "default_epochs",
     "estimate",
+    "local",
     "member_arrays",
     "pixels_in_words",
     "plan",

@@ -38,7 +38,7 @@ from temperance.search.sweep import (
     metrics_table,
     train_command,
 )
-from temperance.search.workers import workers
+from temperance.search.workers import Executor
 
 if TYPE_CHECKING:
     import optuna
@@ -131,7 +131,7 @@ def search(
     images: ImageSet,
     parts: Splits,
     folder: Path,
-    worker_count: int,
+    executor: Executor,
     storage: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Results:
@@ -147,7 +147,7 @@ def search(
         images: the data, with labels.
         parts: their splits.
         folder: the run folder.
-        worker_count: processes of this machine that share the runs; the numbers do not depend on it.
+        executor: where the runs are worked on.
         storage: URL of a database, as Optuna takes it; a SQLite file in the folder unless given.
         say: is told what was measured.
 
@@ -179,13 +179,13 @@ def search(
         say(f"τ = {point[0]:g}, {point[1]} epochs: {metric} {value:.1%} in {run.seconds:.0f} s")
         return value, run.seconds
 
-    with _settled(), workers(worker_count, images, parts) as pool:
+    with _settled(), executor.begin(executor.count, images, parts) as pool:
         temperatures = spread(config.lowest, config.highest, rungs[0].count)
         tried = tuple(temperatures)
         for rung in rungs:
             temperatures = temperatures[: rung.count]
             points = [(t, rung.epochs) for t in temperatures]
-            values = _measured(config, study, points, short, worker_count)
+            values = _measured(config, study, points, short, executor.count)
             points.sort(key=values.__getitem__, reverse=True)
             temperatures = [t for t, _ in points]
         best = temperatures[0]
@@ -205,7 +205,7 @@ def search(
     results = Results(
         command="sweep",
         config=config.model_dump(mode="json"),
-        environment=environment() | {"workers": worker_count},
+        environment=environment() | {"workers": executor.count, "executor": executor.name},
         data=about(images, parts),
         baselines=baselines,
         runs=[run],

@@ -73,7 +73,7 @@ def take_member(source: Path, folder: Path) -> Run:
 
     Args:
         source: the folder of a finished member.
-        folder: exists.
+        folder: made if need be.
 
     Raises:
         InputError: if the source is not finished or was damaged, or the folder cannot be written to.
@@ -82,11 +82,30 @@ def take_member(source: Path, folder: Path) -> Run:
     if run is None:
         raise InputError(f"{source} is not finished; give the same command again")
     run = run.model_copy(update={"folder": folder.name})
-    for path in source.iterdir():
-        if path.name != MEMBER:
-            write_atomic(folder / path.name, path.read_bytes())
-    write_json(folder / MEMBER, run.model_dump())
+    write_member(folder, run, member_files(source))
     return run
+
+
+def member_files(folder: Path) -> dict[str, bytes]:
+    """What a member consists of, beside its ``member.json``."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != MEMBER}
+
+
+def write_member(folder: Path, run: Run, files: dict[str, bytes]) -> None:
+    """Fill a member's folder; its ``member.json`` is written last.
+
+    Args:
+        folder: made if need be.
+        run: what ``member.json`` is to say.
+        files: as ``member_files`` gives them.
+
+    Raises:
+        InputError: if the folder cannot be written to.
+    """
+    make_folder(folder)
+    for name, content in files.items():
+        write_atomic(folder / name, content)
+    write_json(folder / MEMBER, run.model_dump())
 
 
 def run_member(
@@ -166,7 +185,9 @@ def keep_member(
     return run
 
 
-def measure_rung(images: ImageSet, parts: Splits, config: TrainingConfig, metric: str) -> float:
+def measure_rung(
+    images: ImageSet, parts: Splits, config: TrainingConfig, metric: str
+) -> tuple[float, float]:
     """Train as long as asked, and measure one accuracy on validation images; nothing is kept.
 
     The head learns from, and is asked about, at most ``RUNG_ROWS`` images each, the same at every
@@ -177,7 +198,11 @@ def measure_rung(images: ImageSet, parts: Splits, config: TrainingConfig, metric
         parts: its splits.
         config: temperature, seed and epochs.
         metric: such as ``features.linear_accuracy``.
+
+    Returns:
+        The accuracy, and the seconds that all took.
     """
+    begun = time.perf_counter()
     encoder = train_on(images, parts, config).encoder
     assert images.labels is not None
     random = np.random.default_rng(0)
@@ -194,7 +219,7 @@ def measure_rung(images: ImageSet, parts: Splits, config: TrainingConfig, metric
         {"validation": (points[1], images.labels[asked])},
         [head],
     )
-    return float(right["validation"][head].mean(dtype=np.float64))
+    return float(right["validation"][head].mean(dtype=np.float64)), time.perf_counter() - begun
 
 
 def measure_baselines(images: ImageSet, parts: Splits, recipe: Recipe, seeds: int) -> Baselines:

@@ -38,7 +38,7 @@ from temperance.search.config import (
 )
 from temperance.search.member import finished_member, member_arrays, member_name
 from temperance.search.recommend import choose, settle
-from temperance.search.workers import as_finished, workers
+from temperance.search.workers import Executor, as_finished
 from temperance.transfer import METRICS
 
 BASELINES = "baselines.json"
@@ -72,7 +72,7 @@ def sweep(
     images: ImageSet,
     parts: Splits,
     folder: Path,
-    worker_count: int,
+    executor: Executor,
     progress: Progress,
 ) -> Results:
     """Run what is missing of a sweep, recommend, and write ``results.json`` and ``metrics.csv``.
@@ -82,7 +82,7 @@ def sweep(
         images: the data.
         parts: their splits.
         folder: the run folder; one that holds this same sweep is gone on with.
-        worker_count: processes that share the runs; the numbers do not depend on it.
+        executor: where the runs are worked on.
         progress: is told how it goes.
 
     Raises:
@@ -99,7 +99,7 @@ def sweep(
     missing = [training for training in trainings if training not in runs]
     baselines = kept_baselines(folder)
     if missing or baselines is None:
-        with workers(min(worker_count, len(missing) + 1), images, parts) as pool:
+        with executor.begin(min(executor.count, len(missing) + 1), images, parts) as pool:
             first = None if baselines else pool.baselines(config, config.seeds)
             wanted = {pool.member(training, folders[training]): training for training in missing}
             for future in as_finished(set(wanted), lambda: progress.epochs(pool.epochs_finished)):
@@ -119,7 +119,7 @@ def sweep(
     results = Results(
         command="sweep",
         config=config.model_dump(mode="json"),
-        environment=environment() | {"workers": worker_count},
+        environment=environment() | {"workers": executor.count, "executor": executor.name},
         data=about(images, parts),
         baselines=baselines,
         runs=ordered,

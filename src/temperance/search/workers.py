@@ -1,4 +1,4 @@
-"""Single-threaded worker processes, one a core.
+"""What the runs of a sweep are worked on by; here single-threaded processes, one a core.
 
 Runs of small networks gain little from threads within each, and lose much to them; whole runs side by side
 use every core, and one thread each makes the numbers the same whatever the number of workers.
@@ -10,14 +10,14 @@ import pickle
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -32,8 +32,46 @@ POLL = 0.2
 T = TypeVar("T")
 
 
-class Workers:
-    """The processes of one sweep, which hold its data.
+class Workers(Protocol):
+    """The workers of one sweep, which hold its data."""
+
+    @property
+    def epochs_finished(self) -> int:
+        """Epochs that all workers have finished so far."""
+
+    def member(self, config: TrainingConfig, folder: Path) -> "Future[Run]":
+        """Train and measure one member, and keep it in a folder of this machine."""
+
+    def rung(self, config: TrainingConfig, metric: str) -> "Future[tuple[float, float]]":
+        """Train a while and measure one accuracy; with it the seconds that took."""
+
+    def baselines(self, recipe: Recipe, seeds: int) -> "Future[Baselines]":
+        """Measure raw pixels and untrained encoders."""
+
+
+@dataclass(frozen=True)
+class Executor:
+    """Where the runs of a sweep are worked on; no number depends on it.
+
+    Attributes:
+        name: as ``--executor`` calls it.
+        count: of runs at a time.
+        begin: starts so many workers, or fewer, with the data that they hold; when its block ends, however it
+            ends, they are gone.
+    """
+
+    name: str
+    count: int
+    begin: Callable[[int, ImageSet, Splits], AbstractContextManager[Workers]]
+
+
+def local(count: int) -> Executor:
+    """So many processes of this machine."""
+    return Executor("local", count, processes)
+
+
+class Processes:
+    """The processes of one sweep on this machine; see ``Workers``.
 
     Args:
         pool: the processes.
@@ -46,27 +84,27 @@ class Workers:
 
     @property
     def epochs_finished(self) -> int:
-        """Epochs that all workers have finished so far."""
+        """As they count themselves."""
         return self._epochs.value
 
     def member(self, config: TrainingConfig, folder: Path) -> "Future[Run]":
-        """Train and measure one member."""
+        """The process writes the folder."""
         with _interrupts_blocked():
             return self._pool.submit(_member, config, folder)
 
     def rung(self, config: TrainingConfig, metric: str) -> "Future[tuple[float, float]]":
-        """Train a while and measure one accuracy; with it the seconds that took."""
+        """Nothing is kept."""
         with _interrupts_blocked():
             return self._pool.submit(_rung, config, metric)
 
     def baselines(self, recipe: Recipe, seeds: int) -> "Future[Baselines]":
-        """Measure raw pixels and untrained encoders."""
+        """Nothing is kept."""
         with _interrupts_blocked():
             return self._pool.submit(_baselines, recipe, seeds)
 
 
 @contextmanager
-def workers(count: int, images: ImageSet, parts: Splits) -> Iterator[Workers]:
+def processes(count: int, images: ImageSet, parts: Splits) -> Iterator[Workers]:
     """Start worker processes; when the block ends, however it ends, they are gone."""
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
@@ -76,7 +114,7 @@ def workers(count: int, images: ImageSet, parts: Splits) -> Iterator[Workers]:
         count, mp_context=context, initializer=_begin, initargs=(shared, epochs)
     )
     try:
-        yield Workers(pool, epochs)
+        yield Processes(pool, epochs)
     except BrokenProcessPool as error:
         raise InputError(
             "a worker process was ended from outside, perhaps for want of memory; what was finished is "
@@ -129,6 +167,12 @@ def as_finished(futures: set["Future[T]"], tick: Callable[[], None]) -> Iterator
         yield from done
 
 
+def single_threaded() -> None:
+    """Hold this process to one thread."""
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
 _images: ImageSet
 _parts: Splits
 _epochs: "Synchronized[int]"
@@ -139,8 +183,7 @@ def _begin(shared: Path, epochs: "Synchronized[int]") -> None:
     with shared.open("rb") as file:
         _images, _parts = pickle.load(file)
     _epochs = epochs
-    torch.set_num_threads(1)
-    threadpool_limits(1)
+    single_threaded()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -160,8 +203,7 @@ def _member(config: TrainingConfig, folder: Path) -> Run:
 
 
 def _rung(config: TrainingConfig, metric: str) -> tuple[float, float]:
-    begun = time.perf_counter()
-    return measure_rung(_images, _parts, config, metric), time.perf_counter() - begun
+    return measure_rung(_images, _parts, config, metric)
 
 
 def _baselines(recipe: Recipe, seeds: int) -> Baselines:
