@@ -18,6 +18,8 @@ from temperance.temperatures.policy import Batch, Policy, checked, checked_range
 SAMPLE, KEPT = 512, 1 << 22
 # Numbers of a block of whole rows, where every anchor has a temperature of its own.
 BLOCK = 1 << 20
+# Numbers that are worked on at a time.
+CACHED = 1 << 17
 # The first steps of such a block are taken on one in so many candidates.
 THIN = 8
 # A temperature is found when the effective negatives are off by less than this part of the target.
@@ -101,10 +103,11 @@ class EffectiveNegatives(Policy):
 
         def share(log_tau: float) -> tuple[float, float]:
             """The mean share of the negatives, and its slope."""
+            scale = block.new_full((len(block), 1), math.exp(-log_tau))
 
             def work(worker: int, workers: int) -> Tensor:
                 rows = slice(len(block) * worker // workers, len(block) * (worker + 1) // workers)
-                entropy, variance = spare[worker](block[rows], math.exp(-log_tau))
+                entropy, variance = spare[worker](block[rows], scale[rows])
                 shares = torch.exp(entropy) / counts[rows]
                 return torch.stack([shares.sum(), (shares * variance).sum()])
 
@@ -179,16 +182,24 @@ def _counts(block: Tensor) -> Tensor:
 class _Moments:
     """Entropy of each row's shares; and the variance of its logits by them, the entropy's slope in log τ.
 
-    Of one block after another, in memory that is used again: new memory would cost more than the work in it.
+    A few rows at a time, so that what is between stays in a core's cache, and in memory that is used again:
+    new memory would cost more than the work in it.
     """
 
     def __init__(self, like: Tensor) -> None:
-        self._logits, self._shares = torch.empty_like(like), torch.empty_like(like)
+        self._height = max(1, min(len(like), CACHED // like.shape[1]))
+        size = self._height * like.shape[1]
+        self._logits, self._shares = like.new_empty(size), like.new_empty(size)
 
-    def __call__(self, block: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Of a block from ``_below_largest``, its similarities multiplied by 1/τ."""
-        n, m = block.shape
-        logits, shares = (x.flatten()[: n * m].view(n, m) for x in (self._logits, self._shares))
+    def __call__(self, block: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Of a block from ``_below_largest``, its similarities multiplied by 1/τ, ``(n, 1)``."""
+        pieces = zip(block.split(self._height), scale.split(self._height), strict=True)
+        entropy, variance = zip(*(self._some(*piece) for piece in pieces), strict=True)
+        return torch.cat(entropy), torch.cat(variance)
+
+    def _some(self, block: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        size, shape = block.numel(), block.shape
+        logits, shares = self._logits[:size].view(shape), self._shares[:size].view(shape)
         torch.mul(block, scale, out=logits)
         torch.exp(logits, out=shares)
         # Where nothing counts the share is 0, and 0 · -inf must be 0.
