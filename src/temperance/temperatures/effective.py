@@ -193,7 +193,7 @@ class _Moments:
 
     def __call__(self, block: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Of a block from ``_below_largest``, its similarities multiplied by 1/τ, ``(n, 1)``."""
-        pieces = zip(block.split(self._height), scale.split(self._height), strict=True)
+        pieces = zip(*(torch.split(x, self._height) for x in (block, scale)), strict=True)
         entropy, variance = zip(*(self._some(*piece) for piece in pieces), strict=True)
         return torch.cat(entropy), torch.cat(variance)
 
