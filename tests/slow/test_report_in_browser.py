@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -146,5 +145,20 @@ def test_a_figure_is_found_by_its_name_from_the_other_tab_too(visit) -> None:
         "document.querySelector('#figure-push').getBoundingClientRect().top < 200"
     )
     assert page.locator("#figure-push").is_visible()
-    captions = page.locator("figcaption .counted").all_inner_texts()
-    assert all(re.search(r"\d+ validation images.*|seed", caption) for caption in captions)
+    captions = page.locator("figcaption .counted").all_text_contents()
+    assert all("validation images" in caption and "seed" in caption for caption in captions)
+    assert len(captions) == 7
+
+
+def test_on_paper_nothing_is_cut_and_no_control_is_shown(visit) -> None:
+    page = visit(794)  # A4 at 96 dots an inch, less what a printer leaves free
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 794
+    cut = """[...document.querySelectorAll('[data-tab=report] .scroll')].filter(
+      region => region.scrollWidth > document.querySelector('main').clientWidth).length"""
+    assert page.evaluate(cut) == 0
+    assert page.get_by_role("button").count() == 0
+    columns = (
+        "getComputedStyle(document.querySelector('.gallery')).gridTemplateColumns.split(' ').length"
+    )
+    assert page.evaluate(columns) == 2

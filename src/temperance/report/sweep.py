@@ -174,7 +174,7 @@ def _use_row(metric: str, choice: Choice) -> str:
     shape = SHAPES[choice.shape] if choice.interval else "one point"
     return (
         f'<tr><th scope="row">{text(figures.USES[metric])}</th><td>{choice.temperature:g}</td>'
-        f"<td>{interval}</td><td>{seeds}</td><td>{shape}</td></tr>"
+        f'<td>{interval}</td><td class="loose">{seeds}</td><td class="loose">{shape}</td></tr>'
     )
 
 
@@ -220,7 +220,7 @@ def _dilemma(results: Results, shown: list[float]) -> str:
 
 def _pushes(spaces: list[Space]) -> str:
     n = len(spaces[0].plain)
-    counted = f"{n} validation images, {n - 1} negatives for each; seed 0."
+    counted = f"{n:,} validation images, {n - 1:,} negatives for each; seed 0."
     push = figure(
         "push",
         figures.push_figure(spaces),
@@ -415,7 +415,7 @@ def _counted(results: Results) -> str:
     seeds = results.config["seeds"]
     return (
         f"{seeds} seed{'s' * (seeds != 1)} at each of {len(results.by_temperature())} τ, "
-        f"{results.data.validation} validation images."
+        f"{results.data.validation:,} validation images."
     )
 
 
