@@ -144,9 +144,12 @@ def contrast(one, other):
 def test_colours_have_contrast(theme):
     pairs = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\);", asset("chart.css"))
     colours = {name: inks[theme] for name, *inks in pairs}
-    assert len(colours) == 24
+    assert len(colours) == 26
+    for ground in ("cool", "warm"):  # of a heat map, with its numbers and its ridge
+        assert contrast(colours["ink"], colours[ground]) >= 4.5
+        assert contrast(colours["accent"], colours[ground]) >= 3
     for name, colour in colours.items():
-        if name not in ("paper", "panel", "rule"):
+        if name not in ("paper", "panel", "rule", "cool", "warm"):
             written = name in ("ink", "muted", "accent", "good", "bad") or "series" in name
             for ground in ("paper", "panel"):
                 needed = 4.0 if ground == "panel" else 4.4

@@ -17,7 +17,9 @@ from temperance.report.svg import (
     Panel,
     Reference,
     Series,
+    Strip,
     density_chart,
+    heat_chart,
     heat_colour,
     line_chart,
     scatter_chart,
@@ -61,11 +63,21 @@ def chart(*panels, **options):
     return line_chart("Accuracy", "Up, then down.", Axis("τ", log=True), *panels, **options)
 
 
+def heat(*strips, places=TAUS):
+    return heat_chart(
+        "Heat", "Leans.", Axis("τ", log=True), "epochs", "accuracy (%)", places, strips
+    )
+
+
 CHARTS = {
     "line": chart(accuracy(mark=Mark("recommended τ = 0.2", 0.2, (0.1, 0.3)))),
     "panels": chart(accuracy(), accuracy(references=[Reference("pixels", 60)])),
     "density": density_chart("d", "e", Axis("s"), [("0.1", [Outline("", [0, 0.1, 1])])]),
     "scatter": scatter_chart("m", "n", [Group("A", [0, 1], [2, 3])]),
+    "heat": heat(
+        Strip("3", [70, 80, 85, 75], 0.1, (0.07, 0.2)),
+        Strip("22", [71, 90, 92, 88], None, (0.03, 1)),
+    ),
     "letters": scatter_chart("m", "n", [Group("A", [0, 1], [2, 3])], letters=True),
 }
 
@@ -113,6 +125,69 @@ def test_logarithmic_axis_spaces_ratios_alike():
         line_chart("t", "d", Axis("τ", log=True), Panel(Axis("y"), [Series("", [0, 1], [1, 2])]))
 
 
+def cells(chart):
+    """Of the map, row by row from the top: those of the legend have no row in their names."""
+    found = [cell for cell in parse(chart).iter(f"{SVG}rect") if cell.get("class") == "cell"]
+    rows = {}
+    for cell in found:
+        name = cell.find(f"{SVG}title").text
+        if " at " in name:
+            rows.setdefault(float(cell.get("y")), []).append((name, cell))
+    return [rows[y] for y in sorted(rows)]
+
+
+def test_a_heat_map_has_a_cell_a_value_and_the_longest_training_on_top():
+    top, bottom = cells(CHARTS["heat"])
+    assert [name for name, _ in top] == [
+        f"{v:.1f} at {t:g}, 22" for v, t in zip([71, 90, 92, 88], TAUS, strict=True)
+    ]
+    shares = [float(cell.get("style").split(":")[1]) for _, cell in [*bottom, *top]]
+    assert shares == [0, 0.45, 0.68, 0.23, 0.05, 0.91, 1, 0.82]  # of the way from 70 to 92
+    rows = [row for row in numbers(CHARTS["heat"]) if row["kind"] == "cell"]
+    assert [float(row["accuracy (%)"]) for row in rows] == [70, 80, 85, 75, 71, 90, 92, 88]
+    edges = [float(cell.get("x")) for _, cell in top]
+    assert edges == [float(cell.get("x")) for _, cell in bottom]
+    widths = [b - a for a, b in itertools.pairwise(edges)]
+    # Columns meet at geometric means: as wide, in logarithms, as half the ways to both neighbours.
+    expected = [math.log(0.07 / 0.03), math.log(0.2 / 0.03) / 2, math.log(1 / 0.07) / 2]
+    assert widths == pytest.approx([w * widths[0] / expected[0] for w in expected], rel=0.01)
+    found = labels(CHARTS["heat"])
+    assert {"85.0", "92.0", "0.03", "0.07", "0.2", "1", "3", "22", "epochs"} <= set(found)
+
+
+def test_the_ridge_stands_where_each_row_is_best_and_breaks_where_none_is():
+    rows = [
+        Strip("3", [1, 2, 3, 1], 0.07, (0.05, 0.1)),
+        Strip("9", [1, 2, 3, 1], 0.2, (0.1, 0.5)),
+        Strip("22", [1, 1, 1, 1], None, (0.03, 1)),
+    ]
+    drawn = heat(*rows)
+    found = labels(drawn)
+    (ridge,) = re.findall(r'class="ridge" d="([^"]*)"', drawn)
+    places = [tuple(map(float, p.split())) for p in re.findall(r"[ML]([\d.]+ [\d.]+)", ridge)]
+    assert [x for x, _ in places] == [float(found[name].get("x")) for name in ("0.07", "0.2")]
+    assert places[0][1] > places[1][1]
+    assert len(re.findall('class="dot"', drawn)) == 2
+    best = [(r["epochs"], r["τ"]) for r in numbers(drawn) if r["kind"] == "best"]
+    assert best == [("3", "0.07"), ("9", "0.2")]
+    ends = [r["τ"] for r in numbers(drawn) if r["kind"] in ("from", "to")]
+    assert ends == ["0.05", "0.1", "0.1", "0.5", "0.03", "1"]
+    whiskers = re.findall(r'class="whisker" d="M([\d.]+) [\d.]+L([\d.]+)', drawn)
+    assert len(whiskers) == 3
+    assert whiskers[2] == (found["0.03"].get("x"), found["1"].get("x"))
+
+
+def test_narrow_cells_say_their_values_under_a_pointer_only():
+    places = [0.02 * 1.2**i for i in range(24)]
+    drawn = heat(Strip("5", [50.0 + i for i in range(24)]), places=places)
+    assert len(cells(drawn)[0]) == 24
+    found = labels(drawn)
+    assert "60.0" not in found
+    shown = [element for name, element in found.items() if name in {f"{t:.5g}" for t in places}]
+    across = sorted(float(element.get("x")) for element in shown)
+    assert min(b - a for a, b in itertools.pairwise(across)) > 40
+
+
 def test_labels_of_near_references_are_moved_apart():
     near = [Reference(n, y) for n, y in [("pixels", 70.0), ("PCA", 70.1), ("random", 69.9)]]
     found = labels(chart(accuracy(references=near)))
@@ -151,6 +226,7 @@ def test_charts_without_data_are_empty_not_broken():
     parse(line_chart("t", "d", Axis("x", log=True), Panel(Axis("y"), nothing)))
     parse(density_chart("t", "d", Axis("x"), [("a", [Outline("o", [])])]))
     parse(scatter_chart("t", "d", []))
+    parse(heat(Strip("3", [math.nan]), places=[0.2]))
 
 
 def test_what_lies_beyond_a_given_range_is_not_drawn():
@@ -167,6 +243,7 @@ def test_names_from_outside_are_text():
             HOSTILE, HOSTILE, Axis(HOSTILE), Panel(Axis(HOSTILE), [], [Reference(HOSTILE, 1)])
         ),
         density_chart(HOSTILE, "", Axis(""), [(HOSTILE, [Outline(HOSTILE, [1])])]),
+        heat_chart(HOSTILE, "", Axis(HOSTILE), HOSTILE, HOSTILE, [1.0], [Strip(HOSTILE, [1.0])]),
         scatter_chart("", HOSTILE, [group]),
         scatter_chart("", HOSTILE, [group], letters=True),
     ):

@@ -10,7 +10,7 @@ import pytest
 
 from temperance.data import ImageSet, split
 from temperance.report.sweep import sweep_page, write_sweep_report
-from temperance.runs.results import Choice, Results
+from temperance.runs.results import Choice, Results, write_results
 from temperance.search import SweepConfig, local, sweep
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -124,6 +124,62 @@ def test_the_answer_stands_first_with_a_command_to_copy(html: str, swept) -> Non
     answer = html.index(f"τ = {chosen.temperature:g}</strong>")
     assert answer < html.index("<h2>")
     assert f"--temperature {chosen.temperature:g} --epochs 1" in html
+
+
+def page_of_lengths(swept, shapes: dict[int, tuple[str, float, tuple[float, float]]]) -> str:
+    """The page of a sweep of several lengths, each with a given shape, best temperature and interval."""
+    folder, results, images = swept
+    sweeps = []
+    for epochs, (shape, best, interval) in shapes.items():
+        update = {"shape": shape, "temperature": best, "interval": interval}
+        chosen = results.recommendation
+        by_metric = {k: c.model_copy(update=update) for k, c in chosen.by_metric.items()}
+        chosen = chosen.model_copy(update={**update, "by_metric": by_metric})
+        config = results.config | {"epochs": epochs}
+        sweeps.append(results.model_copy(update={"recommendation": chosen, "config": config}))
+    *shorter, longest = sweeps
+    for sweep_of in shorter:
+        place = folder / "budgets" / str(sweep_of.config["epochs"])
+        place.mkdir(parents=True, exist_ok=True)
+        write_results(place, sweep_of)
+    budgets = [sweep_of.config["epochs"] for sweep_of in shorter]
+    longest = longest.model_copy(update={"budgets": budgets})
+    return sweep_page(folder, longest, images, split(images))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        (
+            {
+                3: ("peak", 0.1, (0.05, 0.2)),
+                9: ("flat", 0.2, (0.05, 1)),
+                22: ("peak", 0.5, (0.3, 1)),
+            },
+            "the best τ rises with training (0.1 at 3 epochs, 0.5 at 22)",
+        ),
+        (
+            {3: ("edge-high", 1.0, (0.5, 1)), 22: ("peak", 0.1, (0.05, 0.2))},
+            "the best τ falls with training",
+        ),
+        ({3: ("peak", 0.1, (0.05, 0.2)), 22: ("peak", 0.2, (0.1, 0.3))}, "intervals overlap"),
+        ({3: ("flat", 0.1, (0.05, 1)), 22: ("peak", 0.2, (0.1, 0.3))}, "curve of 3 epochs is flat"),
+    ],
+)
+def test_lengths_of_training_are_mapped_and_compared_in_words(swept, shapes, words) -> None:
+    html = _report(page_of_lengths(swept, shapes))
+    uses = 3 if swept[1].data.classes else 1
+    assert "The answer at each length of training" in html
+    assert html.count(words) == uses
+    assert len(re.findall('class="cell"[^>]*><title>[^<]* at ', html)) == uses * len(shapes) * 3
+    for epochs, (shape, best, (low, high)) in shapes.items():
+        brief = "flat" if shape == "flat" else f"{best:g} ({low:g} to {high:g})"
+        assert html.count(f"{epochs} epochs: {brief}.") == uses  # for those who hear the map
+        assert f'<th scope="row">{epochs}</th><td>{brief}</td>' in html
+
+
+def test_one_length_of_training_has_no_map(html: str) -> None:
+    assert 'class="cell"' not in html
 
 
 @pytest.mark.parametrize("shape", ["peak", "edge-low", "edge-high", "flat"])

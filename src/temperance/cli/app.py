@@ -151,6 +151,13 @@ def sweep(
             "which is then trained in full. Needs the extra: search.",
         ),
     ] = None,
+    budgets: Annotated[
+        str | None,
+        typer.Option(
+            help="Lengths of training in epochs, such as 3,10,22: a whole sweep of each, to see how the best "
+            "τ moves. The longest is the sweep's own.",
+        ),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -190,6 +197,7 @@ def sweep(
         "metric": metric,
         "image_size": image_size,
         "root": root,
+        "budgets": budgets,
     }
     if budget is not None:
         run_search(given, budget, storage, config, executor, workers, out, dry_run, json)

@@ -18,6 +18,8 @@ from temperance.errors import InputError
 from temperance.runs.results import Results
 from temperance.search import SearchConfig, checked_plan, search
 
+FULL_ONLY = {"rules": "--temperature", "seeds": "--seeds", "budgets": "--budgets"}
+
 
 def run_search(
     given: dict[str, Any],
@@ -31,9 +33,8 @@ def run_search(
     as_json: bool,
 ) -> None:
     """Parse, search, print."""
-    for name in ("rules", "seeds"):
+    for name, option in FULL_ONLY.items():
         if given.pop(name) is not None:
-            option = "--temperature" if name == "rules" else "--seeds"
             raise InputError(
                 f"{option} goes with a full sweep; leave it out beside --budget, or leave out --budget"
             )

@@ -15,6 +15,8 @@ from temperance.cli.given import (
     settle,
     temperatures,
 )
+from temperance.errors import InputError
+from temperance.report.figures import in_brief, uses
 from temperance.report.sweep import write_sweep_report
 from temperance.runs.results import Results, Run
 from temperance.search import (
@@ -22,6 +24,7 @@ from temperance.search import (
     SweepConfig,
     against_pixels,
     beside_fixed,
+    by_budget,
     estimate,
     pixels_in_words,
     sweep,
@@ -40,25 +43,51 @@ def run_sweep(
     """Parse, sweep, print."""
     if given["temperatures"] is not None:
         given["temperatures"] = temperatures(given["temperatures"])
+    budgets = given.pop("budgets")
+    lengths = _lengths(budgets) if budgets is not None else []
+    if lengths and config is None and given["epochs"] is None:
+        given["epochs"] = lengths[-1]
     settings, images, parts = settle(SweepConfig, given, config)
+    shorter = [epochs for epochs in lengths if epochs != settings.epochs]
+    if lengths and (not shorter or shorter[-1] > settings.epochs):
+        raise InputError(
+            f"--budgets {budgets}: the sweep itself is of {settings.epochs} epochs and must be the longest; "
+            "give shorter ones, or more --epochs"
+        )
     folder = out or default_folder("sweep", settings.data)
     if dry_run:
+        epochs = [*shorter, settings.epochs]
         with executor(where, workers) as crew:
-            cost = estimate(settings, images, parts, crew.count)
+            costs = [
+                estimate(settings.model_copy(update={"epochs": n}), images, parts, crew.count)
+                for n in epochs
+            ]
         print(
-            f"{cost.runs} runs ({_counted(settings)} × {settings.seeds} seeds, "
-            f"{settings.epochs} epochs each), about {_duration(cost.seconds)} on {crew.count} workers, "
-            f"about {cost.bytes / 1e6:.0f} MB in {folder}"
+            f"{sum(cost.runs for cost in costs)} runs ({_counted(settings)} × {settings.seeds} seeds, "
+            f"{' and '.join(map(str, epochs))} epochs each), about "
+            f"{_duration(sum(cost.seconds for cost in costs))} on {crew.count} workers, "
+            f"about {sum(cost.bytes for cost in costs) / 1e6:.0f} MB in {folder}"
         )
         return
     with executor(where, workers) as crew, _Display(console(stderr=True), settings) as display:
-        results = sweep(settings, images, parts, folder, crew, display)
+        results = sweep(settings, images, parts, folder, crew, display, shorter)
         display.say("drawing the report")
         write_sweep_report(folder, results, images, parts)
     if as_json:
         print(results.model_dump_json(by_alias=True, indent=1))
     else:
         _print(console(), results, folder)
+
+
+def _lengths(text: str) -> list[int]:
+    """Training lengths as typed, rising."""
+    try:
+        lengths = sorted({int(part) for part in text.split(",") if part.strip()})
+    except ValueError:
+        lengths = []
+    if not lengths or lengths[0] < 1:
+        raise InputError(f"--budgets {text}: give training lengths in epochs, such as 3,10,22")
+    return lengths
 
 
 class _Display:
@@ -93,9 +122,15 @@ class _Display:
             + (f"; {len(finished)} finished earlier" if finished else ""),
             highlight=False,
         )
+        self._best.clear()
+        self._done = 0
         self._total, self._offset = runs, len(finished) * epochs_each
         self._task = self._bar.add_task(
-            "training", total=runs * epochs_each, completed=self._offset, runs="", best=""
+            f"training, {epochs_each} epochs",
+            total=runs * epochs_each,
+            completed=self._offset,
+            runs="",
+            best="",
         )
         for run in finished:
             self._count(run)
@@ -166,6 +201,8 @@ def _print(output: Console, results: Results, folder: Path) -> None:
         other = chosen.by_metric.get(metric)
         if other is not None and metric != chosen.metric:
             output.print(f"For {name} ({metric}): τ = {other.temperature:g}, {other.shape}.")
+    if results.budgets:
+        output.print(_budgets_table(by_budget(folder, results)))
     if results.rules and results.data.classes:
         output.print(_rules_table(results))
     output.print(f"\nTrain with it:  {chosen.command}", soft_wrap=True)
@@ -220,6 +257,18 @@ def _rules_table(results: Results) -> Table:
     for rule in results.by_rule():
         mine = [row for row in rows if row.rule == rule]
         table.add_row(rule, *(f"{row.in_points} {row.verdict}" for row in mine))
+    return table
+
+
+def _budgets_table(sweeps: dict[int, Results]) -> Table:
+    """How the best temperature moves with the length of training."""
+    table = Table(title="best τ (90 % interval) by epochs of training", title_justify="left")
+    chosen = {epochs: uses(results) for epochs, results in sweeps.items()}
+    names = {metric: use for use, metric in METRIC_NAMES.items()}
+    for name in ("epochs", *(names.get(m, "separation") for m in next(iter(chosen.values())))):
+        table.add_column(name, justify="right")
+    for epochs, found in chosen.items():
+        table.add_row(str(epochs), *(in_brief(choice) for choice in found.values()))
     return table
 
 

@@ -184,6 +184,25 @@ def legend(entries: Iterable[tuple[str, str, int | None]]) -> tuple[str, float]:
     return "".join(parts), y + EDGE if parts else 2.0
 
 
+def cell(x: float, y: float, width: float, height: float, share: float, name: str) -> str:
+    """Draw a field of a heat map, from none of the heat to all of it; its name shows under a pointer."""
+    box = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
+    heat = f'<rect class="cell" style="--v:{share:.2f}" {box}><title>{text(name)}</title></rect>'
+    return f'<rect class="ground" {box}/>{heat}'
+
+
+def heat_legend(low: str, high: str, title: str) -> tuple[str, float]:
+    """Show the colours of a heat map between its lowest and its highest value; and where that ends."""
+    steps, width = 12, 12.0
+    start = 2 * EDGE + extent(low)
+    end = start + steps * width
+    shares = [i / (steps - 1) for i in range(steps)]
+    bar = [cell(start + i * width, 6, width, 12, v, title) for i, v in enumerate(shares)]
+    bar.append(label(start - EDGE, 17, low, "muted", "end"))
+    bar.append(label(end + EDGE, 17, f"{high}  {title}", "muted"))
+    return "".join(bar), LINE + EDGE
+
+
 def vertical_grid(x: Scale, bottom: float, top: float) -> str:
     """Draw a faint line up from every tick of the horizontal axis."""
     return "".join(rule(x(t), bottom, x(t), top, "grid") for t in x.ticks())
@@ -204,6 +223,18 @@ def horizontal_axis(x: Scale, bottom: float, title: str) -> str:
     ticks = [label(x(t), bottom + 19, number(t), "muted", "middle") for t in x.ticks()]
     name = label((x.start + x.end) / 2, bottom + 19 + LINE, title, "muted", "middle")
     return rule(x.start, bottom, x.end, bottom, "axis") + "".join(ticks) + name
+
+
+def named_axis(x: Scale, places: Sequence[float], bottom: float, title: str) -> str:
+    """Draw the horizontal axis with the numbers of given places, as many as have room."""
+    taken, parts = -math.inf, []
+    for place in places:
+        half = extent(number(place)) / 2
+        if x(place) - half > taken:
+            parts.append(label(x(place), bottom + 19, number(place), "muted", "middle"))
+            taken = x(place) + half + EDGE
+    name = label((x.start + x.end) / 2, bottom + 19 + LINE, title, "muted", "middle")
+    return rule(x.start, bottom, x.end, bottom, "axis") + "".join(parts) + name
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:

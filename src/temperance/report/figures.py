@@ -1,6 +1,6 @@
 """The figures of a sweep: SVG text made from its results and from what its members kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,9 @@ from temperance.report.svg import (
     Panel,
     Reference,
     Series,
+    Strip,
     density_chart,
+    heat_chart,
     heat_colour,
     line_chart,
     scatter_chart,
@@ -62,6 +64,48 @@ def uses(results: Results) -> dict[str, Choice]:
     assert results.recommendation is not None
     found = results.recommendation.by_metric
     return {metric: found[metric] for metric in METRIC_NAMES.values() if metric in found} or found
+
+
+def in_brief(choice: Choice) -> str:
+    """The best temperature and its interval in a few characters.
+
+    A flat curve has none that is better than noise, and one temperature alone has no interval.
+    """
+    if choice.interval is None:
+        return f"{choice.temperature:g}"
+    low, high = choice.interval
+    return "flat" if choice.shape == "flat" else f"{choice.temperature:g} ({low:g} to {high:g})"
+
+
+def means(results: Results, metric: str) -> list[float]:
+    """The mean over seeds at each temperature, rising; accuracies in per cent."""
+    groups = results.by_temperature().values()
+    values = [[v for run in runs if (v := run.value(metric)) is not None] for runs in groups]
+    return [_scale(metric) * float(np.mean(seeds)) for seeds in values]
+
+
+def budget_figure(sweeps: Mapping[int, Results], metric: str) -> str:
+    """Draw how one metric and its best temperature move with the length of training.
+
+    Args:
+        sweeps: of each length in epochs, the shortest first, over the same temperatures.
+        metric: such as ``features.linear_accuracy``.
+    """
+    strips, words = [], []
+    for epochs, results in sweeps.items():
+        choice = uses(results)[metric]
+        best = None if choice.shape == "flat" else choice.temperature
+        strips.append(Strip(str(epochs), means(results, metric), best, choice.interval))
+        words.append(f"{epochs} epochs: {in_brief(choice)}.")
+    return heat_chart(
+        f"{USES[metric]}, over temperature and epochs of training",
+        f"Best temperature and its 90 % interval. {' '.join(words)}",
+        TAU,
+        "epochs",
+        "accuracy (%)" if metric.endswith("accuracy") else "cosine",
+        list(next(iter(sweeps.values())).by_temperature()),
+        strips,
+    )
 
 
 def choice_figure(results: Results) -> str:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from temperance.report.page import asset, text
 
 _BINS = 96
 COLOURS = 8
+STRIP = 54.0  # the height of a row of a heat map
 LEGEND = 16  # a longer legend would bury the map; the points still say their names under a pointer
 LONGEST_NAME = 24
 
@@ -93,6 +95,16 @@ class Group:
     x: Sequence[float]
     y: Sequence[float]
     colour: str = "series-1"
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A row of a heat map: a value at each x, and where on the axis the row is best."""
+
+    name: str
+    values: Sequence[float]
+    best: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 def series_colour(index: int) -> str:
@@ -214,6 +226,60 @@ def scatter_chart(
     return draw.drawing(title, description, top + side + EDGE, parts, numbers)
 
 
+def heat_chart(
+    title: str,
+    description: str,
+    x: Axis,
+    y: str,
+    heat: str,
+    places: Sequence[float],
+    strips: Sequence[Strip],
+) -> str:
+    """Draw a map of values, a row over another, with the ridge: where each row is best, and its interval.
+
+    Columns meet halfway between their places. Every cell says its value, unless one is too narrow for that.
+
+    Args:
+        title: Name of the chart for those who hear it.
+        description: What the chart shows, in a sentence, for those who hear it.
+        x: The horizontal axis.
+        y: What the rows differ in.
+        heat: What the colours stand for, unit included.
+        places: Of the columns on the horizontal axis, rising.
+        strips: The rows, from bottom to top.
+    """
+    values = [v for strip in strips for v in strip.values if math.isfinite(v)]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    figures = {v: f"{v:.{1 if high >= 10 else 3}f}".replace("-", "−") for v in [*values, low, high]}
+    legend, top = draw.heat_legend(figures[low], figures[high], heat)
+    left = EDGE + max([draw.extent(y), *(2 * EDGE + draw.extent(strip.name) for strip in strips)])
+    edges = _between(places, x.log)
+    xs = Scale(edges[0], edges[-1], x.log, left, WIDTH - EDGE)
+    sides = [xs(edge) for edge in edges]
+    roomy = min(b - a for a, b in pairwise(sides)) > max(map(draw.extent, figures.values()))
+    top += LINE
+    bottom = top + STRIP * len(strips)
+    parts = [legend, draw.label(left - EDGE, top - EDGE, y, "muted", "end")]
+    for i, strip in enumerate(strips):
+        base = bottom - STRIP * i
+        parts.append(draw.label(left - EDGE, base - STRIP / 2 + 5, strip.name, "muted", "end"))
+        for value, place, (a, b) in zip(strip.values, places, pairwise(sides), strict=True):
+            if math.isfinite(value):
+                share = (value - low) / (high - low) if high > low else 1.0
+                name = f"{figures[value]} at {draw.number(place)}, {strip.name}"
+                parts.append(draw.cell(a, base - STRIP, b - a, STRIP, share, name))
+    parts.append(_ridge(strips, xs, bottom))
+    for i, strip in enumerate(strips):
+        for value, (a, b) in zip(strip.values, pairwise(sides), strict=True):
+            if roomy and math.isfinite(value):
+                height = bottom - STRIP * i - STRIP / 2 - 4
+                parts.append(draw.label((a + b) / 2, height, figures[value], anchor="middle"))
+    parts.append(draw.named_axis(xs, places, bottom, x.title))
+    rows = (row for strip in strips for row in _cells(strip, places))
+    numbers = draw.table((y, "kind", x.title, heat), rows)
+    return draw.drawing(title, description, bottom + 2 * LINE + EDGE, parts, numbers)
+
+
 def standalone(chart: str) -> str:
     """Make a chart a file of its own: with its style sheet, both themes, and a natural size."""
     size = re.search(r'viewBox="0 0 (\d+) (\d+)"', chart)
@@ -221,6 +287,39 @@ def standalone(chart: str) -> str:
         raise ValueError("this is not a chart of this module: it has no viewBox")
     sized = chart.replace("<svg ", f'<svg width="{size[1]}" height="{size[2]}" ', 1)
     return sized.replace(">", f"><style>{asset('chart.css')}</style>", 1) + "\n"
+
+
+def _cells(strip: Strip, places: Sequence[float]) -> Iterator[tuple[str, str, float, float]]:
+    """What a row of a heat map shows, for its table."""
+    for place, value in zip(places, strip.values, strict=True):
+        yield strip.name, "cell", place, value
+    if strip.best is not None:
+        yield strip.name, "best", strip.best, math.nan
+    for kind, end in zip(("from", "to"), strip.interval or (), strict=False):
+        yield strip.name, kind, end, math.nan
+
+
+def _between(places: Sequence[float], log: bool) -> list[float]:
+    """The edges of columns: halfway to the next, and as far out beyond the first and the last."""
+    at = np.log(places) if log else np.asarray(places, dtype=np.float64)
+    half = np.diff(at) / 2 if len(at) > 1 else np.array([0.5])
+    edges = [at[0] - half[0], *(at[:-1] + half if len(at) > 1 else ()), at[-1] + half[-1]]
+    return [float(edge) for edge in (np.exp(edges) if log else edges)]
+
+
+def _ridge(strips: Sequence[Strip], x: Scale, bottom: float) -> str:
+    """Draw the best of each row with its interval, and join them up from row to row."""
+    points, marks = [], []
+    for i, strip in enumerate(strips):
+        height = bottom - STRIP * i - STRIP / 4
+        if strip.interval:
+            ends = [x(min(max(v, x.low), x.high)) for v in strip.interval]
+            marks.append(draw.rule(ends[0], height, ends[1], height, "whisker"))
+        points.append((math.nan if strip.best is None else x(strip.best), height))
+        if strip.best is not None:
+            name = f"best {draw.number(strip.best)}, {strip.name}"
+            marks.append(draw.point(*points[-1], 0, "accent", name))
+    return f'<path class="ridge" d="{draw.track(points)}"/>{"".join(marks)}'
 
 
 def _shortened(name: str) -> str:

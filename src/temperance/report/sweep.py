@@ -9,7 +9,7 @@ from temperance.data import ImageSet, Splits
 from temperance.geometry import hardness
 from temperance.report import figures
 from temperance.report.explorer import explorer_part
-from temperance.report.figures import Space, uses
+from temperance.report.figures import Space, in_brief, means, uses
 from temperance.report.gallery import NEIGHBOURS, gallery, hardest_anchors
 from temperance.report.page import Part, asset, figure, page, text
 from temperance.report.svg import standalone
@@ -20,6 +20,7 @@ from temperance.search import (
     SweepConfig,
     against_pixels,
     beside_fixed,
+    by_budget,
     member_arrays,
     pixels_in_words,
     train_command,
@@ -74,6 +75,7 @@ def write_sweep_report(folder: Path, results: Results, images: ImageSet, parts: 
 
 def sweep_page(folder: Path, results: Results, images: ImageSet, parts: Splits) -> str:
     """Build the page from the results and from what the members of seed 0 kept."""
+    sweeps = by_budget(folder, results)
     first = [group[0] for group in results.by_temperature().values()]
     spaces = [_space(folder, run) for run in first]
     shown = _low_best_high(spaces, results)
@@ -83,12 +85,13 @@ def sweep_page(folder: Path, results: Results, images: ImageSet, parts: Splits) 
     sections = [
         _answer(results),
         _uses(results),
+        _budgets(sweeps),
         _dilemma(results, temperatures),
         _pushes(spaces),
         _gallery(shown, images, rows, labels),
         _maps(shown, labels, results.data.classes),
         _rules(results),
-        _tables(results),
+        _tables(results, sweeps),
         _method(results),
     ]
     part = Part("".join(sections), asset("sweep.css"))
@@ -175,6 +178,64 @@ def _use_row(metric: str, choice: Choice) -> str:
     return (
         f'<tr><th scope="row">{text(figures.USES[metric])}</th><td>{choice.temperature:g}</td>'
         f'<td>{interval}</td><td class="loose">{seeds}</td><td class="loose">{shape}</td></tr>'
+    )
+
+
+def _budgets(sweeps: dict[int, Results]) -> str:
+    """How the answer moves with the length of training; nothing where there is one length."""
+    if len(sweeps) == 1:
+        return ""
+    metrics = list(uses(next(iter(sweeps.values()))))
+    words = "".join(f"<li>{text(_moves(sweeps, metric))}</li>" for metric in metrics)
+    names = {metric: use for use, metric in METRIC_NAMES.items()}
+    longest = sweeps[max(sweeps)]
+    drawn = "".join(
+        figure(
+            f"lengths-{names.get(metric, 'separation')}",
+            figures.budget_figure(sweeps, metric),
+            f"Whether the ridge leans, and how long its bars are: {figures.USES[metric]}.",
+            _counted(longest),
+        )
+        for metric in metrics
+    )
+    rows = "".join(
+        f'<tr><th scope="row">{epochs}</th>'
+        + "".join(f"<td>{in_brief(choice)}</td>" for choice in uses(results).values())
+        + "</tr>"
+        for epochs, results in sweeps.items()
+    )
+    return (
+        "<section><h2>The answer at each length of training</h2>"
+        "<p>Each row of a map is a sweep of its own, with a schedule of its own length. Colour and number "
+        "are means over seeds on validation images. The dot is the best τ of that length, the bar its 90 % "
+        "interval; the dotted line from row to row is the ridge. A bar without a dot is a flat curve: no τ "
+        "is better than noise. Take the τ of the length that you mean to train for: where the ridge leans, "
+        f"that of a short sweep is wrong for a long training.</p><ul>{words}</ul>"
+        f'<div class="maps wide">{drawn}</div>'
+        "<h3>Best τ (90 % interval) by epochs</h3>"
+        f"{_table(('epochs', *(figures.USES[metric] for metric in metrics)), rows)}</section>"
+    )
+
+
+def _moves(sweeps: dict[int, Results], metric: str) -> str:
+    """Whether the best temperature of the longest training is another than that of the shortest."""
+    (short, first), *_, (long, last) = (
+        (epochs, uses(results)[metric]) for epochs, results in sweeps.items()
+    )
+    use = f"For the {figures.USES[metric]}"
+    for epochs, choice in ((short, first), (long, last)):
+        if choice.shape == "flat":
+            return f"{use}, the curve of {epochs} epochs is flat: it does not say whether the best τ moves."
+    if first.interval is None or last.interval is None:
+        return f"{use}, one τ was tried: nothing can move."
+    (low, high), way = (first.interval, last.interval), "rises"
+    if first.temperature > last.temperature:
+        (low, high), way = (high, low), "falls"
+    ends = f"{first.temperature:g} at {short} epochs, {last.temperature:g} at {long}"
+    if low[1] < high[0]:
+        return f"{use}, the best τ {way} with training ({ends}); the two intervals do not meet."
+    return (
+        f"{use}, the two intervals overlap ({ends}): this sweep cannot say that the best τ moves."
     )
 
 
@@ -310,7 +371,7 @@ def _rules(results: Results) -> str:
     )
 
 
-def _tables(results: Results) -> str:
+def _tables(results: Results, sweeps: dict[int, Results]) -> str:
     parts = []
     if results.data.classes:
         parts.append(
@@ -322,6 +383,11 @@ def _tables(results: Results) -> str:
         "<h3>The space, on validation images</h3><p>Means over seeds, of the projection.</p>"
         + _geometry_table(results)
     )
+    if len(sweeps) > 1:
+        parts.append(
+            "<h3>By epochs of training, on validation images</h3><p>Means over seeds, as in the maps.</p>"
+            + _budgets_table(sweeps)
+        )
     return f"<section><h2>All figures</h2>{''.join(parts)}</section>"
 
 
@@ -365,6 +431,18 @@ def _geometry_table(results: Results) -> str:
     meanings = "".join(f"<li>{MEASURES[n][0]}: {MEASURES[n][1]}</li>" for n in shown)
     table = _table(("τ", *(MEASURES[name][0] for name in shown)), "".join(rows))
     return f'{table}<ul class="small muted">{meanings}</ul>'
+
+
+def _budgets_table(sweeps: dict[int, Results]) -> str:
+    longest = sweeps[max(sweeps)]
+    rows = "".join(
+        f'<tr><th scope="row">{text(figures.USES[metric])}</th><td>{epochs}</td>'
+        + "".join(f"<td>{_plain(value)}</td>" for value in means(results, metric))
+        + "</tr>"
+        for metric in uses(longest)
+        for epochs, results in sweeps.items()
+    )
+    return _table(("use", "epochs", *(f"τ = {t:g}" for t in longest.by_temperature())), rows)
 
 
 def _average(runs: list[Run], measure: str) -> float:

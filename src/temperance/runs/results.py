@@ -147,7 +147,10 @@ class Search(_Record):
 
 
 class Results(_Record):
-    """The whole file."""
+    """The whole file.
+
+    ``budgets`` lists shorter trainings, in epochs: the same sweep of each is in ``budgets/EPOCHS``.
+    """
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
     command: Literal["sweep", "train"]
@@ -159,6 +162,7 @@ class Results(_Record):
     rules: list[Run] = Field(default_factory=list)
     recommendation: Recommendation | None
     search: Search | None = None
+    budgets: list[int] = Field(default_factory=list)
 
     def by_rule(self) -> dict[str, list[Run]]:
         """The runs of each rule for the temperature, as given; seeds in order."""

@@ -5,6 +5,7 @@ import io
 import os
 import platform
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from temperance.runs.results import (
     Results,
     Run,
     check_results,
+    read_results,
     write_results,
 )
 from temperance.search.config import (
@@ -43,6 +45,7 @@ from temperance.transfer import METRICS
 
 BASELINES = "baselines.json"
 MEMBERS = "members"
+BUDGETS = "budgets"
 # Settings that have an option of their own; the others are typed as --set NAME=VALUE.
 NAMED_OPTIONS = ("method", "backbone", "weights", "views", "batch_size")
 WITHOUT_LABELS = (
@@ -74,6 +77,7 @@ def sweep(
     folder: Path,
     executor: Executor,
     progress: Progress,
+    budgets: Sequence[int] = (),
 ) -> Results:
     """Run what is missing of a sweep, recommend, and write ``results.json`` and ``metrics.csv``.
 
@@ -84,6 +88,7 @@ def sweep(
         folder: the run folder; one that holds this same sweep is gone on with.
         executor: where the runs are worked on.
         progress: is told how it goes.
+        budgets: shorter trainings, in epochs, for each of which the same sweep is made in ``budgets/EPOCHS``.
 
     Raises:
         InputError: if the folder holds something else, cannot be written to, or a worker was ended.
@@ -91,6 +96,9 @@ def sweep(
     make_folder(folder)
     claim_folder(folder, config)
     check_results(folder)
+    for epochs in budgets:
+        shorter = config.model_copy(update={"epochs": epochs})
+        sweep(shorter, images, parts, folder / BUDGETS / str(epochs), executor, progress)
     make_folder(folder / MEMBERS)
     trainings = config.trainings()
     folders = {training: folder / MEMBERS / member_name(training) for training in trainings}
@@ -125,10 +133,25 @@ def sweep(
         runs=ordered,
         rules=rules,
         recommendation=_recommend(config, images, ordered, folder / MEMBERS),
+        budgets=list(budgets),
     )
     write_atomic(folder / "metrics.csv", metrics_table([*ordered, *rules]))
     write_results(folder, results)
     return results
+
+
+def by_budget(folder: Path, results: Results) -> dict[int, Results]:
+    """The sweeps of all training lengths, the shortest first, by their epochs.
+
+    Args:
+        folder: of the sweep.
+        results: of the sweep itself, which is the longest.
+
+    Raises:
+        InputError: if a shorter one is missing or damaged.
+    """
+    shorter = {n: read_results(folder / BUDGETS / str(n)) for n in results.budgets}
+    return shorter | {results.config["epochs"]: results}
 
 
 def environment() -> dict[str, str | int]:

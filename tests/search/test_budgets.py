@@ -1,0 +1,130 @@
+"""Sweeps of several training lengths: each whole, none made twice."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from temperance.data import ImageSet, Splits, split
+from temperance.errors import InputError
+from temperance.runs.results import Results, read_results
+from temperance.search import Executor, SweepConfig, by_budget, sweep
+from temperance.search.member import measure_baselines, run_member
+
+
+class Inline:
+    """Workers that are this process, and remember what they were asked for."""
+
+    epochs_finished = 0
+
+    def __init__(self, images: ImageSet, parts: Splits, asked: list) -> None:
+        self.data, self.asked = (images, parts), asked
+
+    def member(self, config, folder):
+        self.asked.append((config.epochs, config.temperature))
+        return finished(run_member(*self.data, config, folder))
+
+    def baselines(self, recipe, seeds):
+        return finished(measure_baselines(*self.data, recipe, seeds))
+
+
+def finished(result) -> Future:
+    future: Future = Future()
+    future.set_result(result)
+    return future
+
+
+class Silent:
+    def begin(self, *_) -> None: ...
+    def epochs(self, *_) -> None: ...
+    def run(self, *_) -> None: ...
+
+
+@pytest.fixture
+def made(tmp_path: Path):
+    """A function that makes the sweep in a folder, and the trainings that it asked for."""
+    random = np.random.default_rng(0)
+    labels = np.arange(100) % 2
+    pixels = random.integers(0, 150, (100, 1, 8, 8)) + 100 * labels[:, None, None, None]
+    images = ImageSet(
+        name="blobs", images=pixels.astype(np.uint8), labels=labels, classes=("a", "b")
+    )
+    asked: list[tuple[int, float]] = []
+
+    @contextmanager
+    def begin(count: int, images: ImageSet, parts: Splits) -> Iterator[Inline]:
+        yield Inline(images, parts, asked)
+
+    def make(epochs: int, budgets: tuple[int, ...] = (), folder: str = "run") -> Results:
+        config = SweepConfig(
+            data="blobs",
+            fingerprint=images.fingerprint,
+            temperatures=(0.1, 1.0),
+            seeds=1,
+            epochs=epochs,
+            batch_size=32,
+        )
+        here = Executor("local", 1, begin)
+        return sweep(config, images, split(images), tmp_path / folder, here, Silent(), budgets)
+
+    make.asked = asked
+    return make
+
+
+def timeless(results: Results) -> dict:
+    kept = results.model_dump()
+    for run in kept["runs"]:
+        del run["seconds"]
+    return kept
+
+
+def test_each_length_is_a_sweep_of_its_own_and_is_made_once(made, tmp_path: Path) -> None:
+    results = made(3, (1, 2))
+    assert made.asked == [(n, t) for n in (1, 2, 3) for t in (0.1, 1.0)]
+    assert results.budgets == [1, 2]
+    assert read_results(tmp_path / "run") == results
+    found = by_budget(tmp_path / "run", results)
+    assert list(found) == [1, 2, 3]
+    for epochs, found_there in found.items():
+        assert [run.epochs for run in found_there.runs] == [epochs] * 2
+        assert f"{epochs} epochs" in found_there.recommendation.reason
+    assert timeless(found[2]) == timeless(made(2, folder="alone"))
+
+    made.asked.clear()
+    assert made(3, (1, 2)) == results
+    assert made.asked == []
+
+
+def test_lengths_may_be_added_to_a_finished_sweep(made, tmp_path: Path) -> None:
+    alone = made(2)
+    assert by_budget(tmp_path / "run", alone) == {2: alone}
+    made.asked.clear()
+    results = made(2, (1,))
+    assert {epochs for epochs, _ in made.asked} == {1}
+    assert results == alone.model_copy(update={"budgets": [1]})
+
+
+def test_one_stopped_before_its_own_length_goes_on(made, tmp_path: Path, monkeypatch) -> None:
+    def stopped(self, config, folder):
+        if config.epochs == 2:
+            raise KeyboardInterrupt
+        return member(self, config, folder)
+
+    member = Inline.member
+    monkeypatch.setattr(Inline, "member", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        made(2, (1,))
+    monkeypatch.setattr(Inline, "member", member)
+    made.asked.clear()
+    assert made(2, (1,)).budgets == [1]
+    assert {epochs for epochs, _ in made.asked} == {2}
+
+
+def test_a_length_that_is_gone_is_named(made, tmp_path: Path) -> None:
+    results = made(2, (1,))
+    (tmp_path / "run" / "budgets" / "1" / "results.json").unlink()
+    with pytest.raises(InputError, match=r"budgets/1/results\.json"):
+        by_budget(tmp_path / "run", results)
