@@ -39,3 +39,21 @@ def test_a_page_shows_in_both_themes(browser, address, theme):
     brightness = sum(map(int, re.findall(r"\d+", ground)[:3]))
     context.close()
     assert (brightness > 600) if theme == "light" else (brightness < 200)
+
+
+def test_search_finds_a_page_opened_from_a_file(browser, address):
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    complaints, asked = [], []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{address}/index.html")
+    page.get_by_role("textbox", name="Search").fill("false negative")
+    found = page.locator(".md-search-result__item a").first
+    found.wait_for(timeout=20_000)
+    assert "negative" in page.locator(".md-search-result__item").first.inner_text()
+    found.click()
+    page.wait_for_url("**/*.html*")
+    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+    assert complaints == []
+    context.close()
