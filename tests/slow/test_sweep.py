@@ -120,6 +120,33 @@ def test_ctrl_c_says_that_nothing_is_lost(tmp_path: Path, after: float) -> None:
     assert "Traceback" not in printed
 
 
+def test_ctrl_c_ends_a_search_at_once_and_leaves_no_point_to_wait_for(tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna")
+    out = tmp_path / "run"
+    options = ["--budget", "2x", "--epochs", "4000", "--workers", "2"]
+    process = subprocess.Popen(
+        [*COMMAND, "sweep", "digits", *options, "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for _ in range(600):
+        if len(workers_of(process.pid)) == 2:
+            break
+        time.sleep(0.1)
+    time.sleep(8)  # both are at a training, which takes minutes
+    os.killpg(process.pid, signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on with it" in printed
+    assert "Traceback" not in printed
+    url = f"sqlite:///{out / 'search.db'}"
+    (name,) = optuna.get_all_study_names(url)
+    states = {t.state.name for t in optuna.load_study(study_name=name, storage=url).get_trials()}
+    assert states == {"FAIL", "WAITING"}  # none counts as being worked on
+
+
 def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path) -> None:
     command = [*COMMAND, "train", "digits", "--temperature", "0.2", "--epochs", "200"]
     command += ["--out", str(tmp_path / "run")]

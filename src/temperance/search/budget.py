@@ -5,6 +5,7 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,7 +239,7 @@ def _study(config: SearchConfig, url: str) -> "optuna.Study":
         raise InputError(
             "--budget searches with Optuna; install it with: pip install 'temperance[search]'"
         ) from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # whatever stops a trial stops the search
     name = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16]
     local = url.startswith("sqlite")
     try:
@@ -320,9 +321,22 @@ def _measured(
                 )
                 waiting.add(point)
         if waiting:
-            study.optimize(objective, n_trials=len(waiting), n_jobs=min(jobs, len(waiting)))
+            count = len(waiting)
+            _aside(study.optimize, objective, n_trials=count, n_jobs=min(jobs, count))
         else:  # others are at them
             time.sleep(POLL)
+
+
+def _aside(work: Callable[..., None], *arguments: Any, **options: Any) -> None:
+    """Work in a thread: the interrupted main one must not wait for Optuna's, which wait for trainings.
+
+    They end once the workers of the search are gone.
+    """
+    thread = ThreadPoolExecutor(1)
+    try:
+        thread.submit(work, *arguments, **options).result()
+    finally:
+        thread.shutdown(wait=False)
 
 
 def _point(trial: "optuna.Trial | optuna.trial.FrozenTrial") -> Point | None:
