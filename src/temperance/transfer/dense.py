@@ -1,8 +1,10 @@
-"""What detection and segmentation share: a copy of the extractor's maps, batches of samples, steps."""
+"""What detection and segmentation share: a head on a copy of the extractor's maps, and its training."""
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -20,26 +22,85 @@ WARM_UP = 0.05
 SIDE = 128
 
 OnStep = Callable[[int], None]
+Task = TypeVar("Task", bound="DenseTask")
 
 
-def copied_maps(encoder: Encoder, side: int, *, frozen: bool) -> FeatureMaps:
+class DenseTask(ABC):
+    """A head on the maps of an extractor, trained with it on annotated pictures.
+
+    Args:
+        encoder: the extractor; a copy of it is trained, or frozen.
+        steps: of training, 8 pictures each; None for as many as the task is wont to take.
+        frozen: train the head only.
+        side: pictures are scaled so that their longer side is this many pixels.
+        seed: of the head's weights and the order of pictures.
+        on_step: called with the number of finished steps.
+    """
+
+    default_steps: ClassVar[int]
+    model_: nn.Module
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        steps: int | None = None,
+        frozen: bool = False,
+        side: int = SIDE,
+        seed: int = 0,
+        on_step: OnStep = lambda step: None,
+    ) -> None:
+        self.encoder, self.frozen = encoder, frozen
+        self.steps = self.default_steps if steps is None else steps
+        self.side, self.seed, self.on_step = side, seed, on_step
+
+    def fit(self: Task, data: AnnotatedSet) -> Task:
+        """Train on pictures; what is ignored in them teaches nothing.
+
+        Raises:
+            InputError: if the data lack what is to be learned, or training comes to nan.
+        """
+        self.check(data)
+        self.classes_ = data.classes
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            maps = _copied_maps(self.encoder, self.side, frozen=self.frozen)
+            self.model_ = self.built(maps, len(data.classes)).train()
+            if self.frozen:  # its batch normalisation keeps its statistics
+                maps.eval()
+            run_steps(
+                [p for p in self.model_.parameters() if p.requires_grad],
+                shuffled(len(data), min(BATCH, len(data)), self.steps, self.seed),
+                lambda rows: self.loss(self.samples(data, rows.tolist())),
+                self.steps,
+                on_step=self.on_step,
+            )
+        self.model_.eval()
+        return self
+
+    def samples(self, data: AnnotatedSet, rows: Iterable[int]) -> list[Sample]:
+        """Some pictures of a set as the head takes them."""
+        return [data.sample(row, self.encoder.spec.channels, self.side) for row in rows]
+
+    @abstractmethod
+    def check(self, data: AnnotatedSet) -> None:
+        """Refuse data that lack what is to be learned."""
+
+    @abstractmethod
+    def built(self, maps: FeatureMaps, classes: int) -> nn.Module:
+        """The head on the maps."""
+
+    @abstractmethod
+    def loss(self, batch: list[Sample]) -> Float[Tensor, ""]:
+        """Of a batch, by ``model_``."""
+
+
+def _copied_maps(encoder: Encoder, side: int, *, frozen: bool) -> FeatureMaps:
     """The maps of a copy of an extractor, which trains with the head, or does not."""
     own = copy.deepcopy(encoder).requires_grad_(not frozen)
     # What the contrastive loss alone needs would only ask for gradients that never come.
     own.head.requires_grad_(False)
     return FeatureMaps(own, side)
-
-
-def train_mode(module: nn.Module, maps: FeatureMaps, *, frozen: bool) -> None:
-    """Train; batch normalisation of a frozen extractor keeps its statistics."""
-    module.train()
-    if frozen:
-        maps.eval()
-
-
-def samples(data: AnnotatedSet, rows: Sequence[int], channels: int, side: int) -> list[Sample]:
-    """Some pictures of a set, read."""
-    return [data.sample(row, channels, side) for row in rows]
 
 
 def as_images(pictures: Sequence[UInt8[np.ndarray, "c s s"]]) -> Float[Tensor, "n c s s"]:

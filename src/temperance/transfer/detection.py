@@ -16,14 +16,10 @@ from temperance.errors import InputError
 from temperance.transfer.dense import (
     BATCH,
     SIDE,
+    DenseTask,
     OnStep,
     as_images,
-    copied_maps,
     in_batches,
-    run_steps,
-    samples,
-    shuffled,
-    train_mode,
 )
 from temperance.transfer.evaluator import Score
 
@@ -50,7 +46,7 @@ class Detections:
     labels: Int64[np.ndarray, " n"]
 
 
-class Detection:
+class Detection(DenseTask):
     """A detector with a feature pyramid (Lin et al. 2017, arXiv 1612.03144) on an extractor's maps.
 
     ``"fcos"`` (Tian et al. 2019, arXiv 1904.01355), ``"retinanet"`` (Lin et al. 2017, arXiv 1708.02002) or
@@ -60,7 +56,7 @@ class Detection:
     Args:
         encoder: the extractor; a copy of it is trained, or frozen.
         detector: one of those above.
-        steps: of training, 8 pictures each.
+        steps: of training, 8 pictures each; None for 1,000.
         frozen: train the detector only.
         side: pictures are scaled so that their longer side is this many pixels.
         seed: of the head's weights and the order of pictures.
@@ -70,12 +66,14 @@ class Detection:
         InputError: if torchvision is missing, or there is no such detector.
     """
 
+    default_steps = 1000
+
     def __init__(
         self,
         encoder: Encoder,
         *,
         detector: str = "fcos",
-        steps: int = 1000,
+        steps: int | None = None,
         frozen: bool = False,
         side: int = SIDE,
         seed: int = 0,
@@ -85,39 +83,15 @@ class Detection:
             raise InputError(
                 f"detector {detector!r} is unknown; give one of {', '.join(DETECTORS)}"
             )
-        self.encoder, self.detector, self.steps = encoder, detector, steps
-        self.frozen, self.side, self.seed, self.on_step = frozen, side, seed, on_step
-
-    def fit(self, data: AnnotatedSet) -> "Detection":
-        """Train on pictures with boxes; those that are ignored are left out.
-
-        Raises:
-            InputError: if the data have no boxes, or training comes to nan.
-        """
-        if not data.boxed:
-            raise InputError(f"{data.name} has masks and no boxes; detection needs COCO or VOC")
-        self.classes_ = data.classes
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            maps = copied_maps(self.encoder, self.side, frozen=self.frozen)
-            self.model_ = _built(self.detector, maps, len(data.classes), self.side)
-            train_mode(self.model_, maps, frozen=self.frozen)
-            run_steps(
-                [p for p in self.model_.parameters() if p.requires_grad],
-                shuffled(len(data), min(BATCH, len(data)), self.steps, self.seed),
-                lambda rows: self._loss(self._samples(data, rows.tolist())),
-                self.steps,
-                on_step=self.on_step,
-            )
-        self.model_.eval()
-        return self
+        super().__init__(encoder, steps=steps, frozen=frozen, side=side, seed=seed, on_step=on_step)
+        self.detector = detector
 
     def predict(self, data: AnnotatedSet) -> list[Detections]:
         """The boxes that it finds in each picture."""
         found = []
         with torch.no_grad():
             for rows in in_batches(len(data), BATCH):
-                images = as_images([s.image for s in self._samples(data, rows)])
+                images = as_images([s.image for s in self.samples(data, rows)])
                 found += [self._told(x) for x in self.model_(list(images))]
         return found
 
@@ -131,10 +105,17 @@ class Detection:
         truth = (data.sample(row, self.encoder.spec.channels, self.side) for row in rows)
         return average_precision(self.predict(data), list(truth), data.classes)
 
-    def _samples(self, data: AnnotatedSet, rows: Any) -> list[Sample]:
-        return samples(data, rows, self.encoder.spec.channels, self.side)
+    def check(self, data: AnnotatedSet) -> None:
+        """Boxes are needed."""
+        if not data.boxed:
+            raise InputError(f"{data.name} has masks and no boxes; detection needs COCO or VOC")
 
-    def _loss(self, batch: list[Sample]) -> Float[Tensor, ""]:
+    def built(self, maps: FeatureMaps, classes: int) -> nn.Module:
+        """The detector."""
+        return _built(self.detector, maps, classes, self.side)
+
+    def loss(self, batch: list[Sample]) -> Float[Tensor, ""]:
+        """The sum of the losses of the detector; what is ignored is left out."""
         first = _FIRST_CLASS[self.detector]
         targets = [
             {

@@ -1,7 +1,5 @@
 """Segmentation: a small fully convolutional head on an extractor's maps, scored by overlap."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -9,19 +7,13 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate
 
 from temperance.data.annotated import VOID, AnnotatedSet, Sample
-from temperance.encoders import Encoder, FeatureMaps
+from temperance.encoders import FeatureMaps
 from temperance.errors import InputError
 from temperance.transfer.dense import (
     BATCH,
-    SIDE,
-    OnStep,
+    DenseTask,
     as_images,
-    copied_maps,
     in_batches,
-    run_steps,
-    samples,
-    shuffled,
-    train_mode,
 )
 from temperance.transfer.evaluator import Score
 
@@ -32,64 +24,23 @@ WIDTH = 32
 ClassMap = UInt8[np.ndarray, "s s"]
 
 
-class Segmentation:
+class Segmentation(DenseTask):
     """Which class is each pixel? A fully convolutional head with skips (Long et al. 2015, arXiv 1411.4038).
 
     It goes from the extractor's map of stride 8 down to its finest, adding each map on the way. Two questions
     have two losses: whether there is something (binary cross-entropy on all pixels), and what it is
     (cross-entropy on the pixels where there is something). With a single cross-entropy, thin things on much
     ground collapse to ground.
-
-    Args:
-        encoder: the extractor; a copy of it is trained, or frozen.
-        steps: of training, 8 pictures each.
-        frozen: train the head only.
-        side: pictures are scaled so that their longer side is this many pixels.
-        seed: of the head's weights and the order of pictures.
-        on_step: called with the number of finished steps.
     """
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        *,
-        steps: int = 600,
-        frozen: bool = False,
-        side: int = SIDE,
-        seed: int = 0,
-        on_step: OnStep = lambda step: None,
-    ) -> None:
-        self.encoder, self.steps, self.frozen = encoder, steps, frozen
-        self.side, self.seed, self.on_step = side, seed, on_step
-
-    def fit(self, data: AnnotatedSet) -> "Segmentation":
-        """Train on pictures with class maps; void pixels teach nothing.
-
-        Raises:
-            InputError: if some picture has no class map, or training comes to nan.
-        """
-        _check_masked(data)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            maps = copied_maps(self.encoder, self.side, frozen=self.frozen)
-            self.model_ = _Head(maps, len(data.classes))
-            train_mode(self.model_, maps, frozen=self.frozen)
-            run_steps(
-                [p for p in self.model_.parameters() if p.requires_grad],
-                shuffled(len(data), min(BATCH, len(data)), self.steps, self.seed),
-                lambda rows: self._loss(self._samples(data, rows.tolist())),
-                self.steps,
-                on_step=self.on_step,
-            )
-        self.model_.eval()
-        return self
+    default_steps = 600
 
     def predict(self, data: AnnotatedSet) -> list[ClassMap]:
         """The class of each pixel of each picture: 0 for the ground, class number + 1."""
         found: list[ClassMap] = []
         with torch.no_grad():
             for rows in in_batches(len(data), BATCH):
-                there, what = self.model_(as_images([s.image for s in self._samples(data, rows)]))
+                there, what = self.model_(as_images([s.image for s in self.samples(data, rows)]))
                 classes = torch.where(there > 0, what.argmax(1) + 1, 0)
                 found += list(classes.byte().numpy())
         return found
@@ -99,15 +50,25 @@ class Segmentation:
 
         Pixels are those of the squares that the head sees; void ones do not count.
         """
-        _check_masked(data)
+        self.check(data)
         rows = range(len(data))
         truth = (data.sample(row, self.encoder.spec.channels, self.side).class_map for row in rows)
         return overlap(self.predict(data), [x for x in truth if x is not None], data.classes)
 
-    def _samples(self, data: AnnotatedSet, rows: Any) -> list[Sample]:
-        return samples(data, rows, self.encoder.spec.channels, self.side)
+    def check(self, data: AnnotatedSet) -> None:
+        """Each picture needs a class map."""
+        if not data.masked:
+            missing = next(p.path.name for p in data.pictures if p.class_map is None)
+            raise InputError(
+                f"{data.name} has no mask for {missing}; segmentation needs one for each picture"
+            )
 
-    def _loss(self, batch: list[Sample]) -> Float[Tensor, ""]:
+    def built(self, maps: FeatureMaps, classes: int) -> nn.Module:
+        """The head."""
+        return _Head(maps, classes)
+
+    def loss(self, batch: list[Sample]) -> Float[Tensor, ""]:
+        """Of there being something, and of what it is; void pixels teach nothing."""
         there, what = self.model_(as_images([s.image for s in batch]))
         truth = torch.from_numpy(
             np.stack([s.class_map for s in batch if s.class_map is not None])
@@ -191,11 +152,3 @@ def _block() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False), nn.BatchNorm2d(WIDTH), nn.ReLU()
     )
-
-
-def _check_masked(data: AnnotatedSet) -> None:
-    if not data.masked:
-        missing = next(p.path.name for p in data.pictures if p.class_map is None)
-        raise InputError(
-            f"{data.name} has no mask for {missing}; segmentation needs one for each picture"
-        )
