@@ -69,14 +69,14 @@ def cluster(count: int | None) -> Iterator[Executor]:
                 f"no Ray cluster can be reached or started ({reason}); start yours, or unset RAY_ADDRESS "
                 "to work on this machine"
             ) from error
-    try:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        # Ray says on standard output what it has lost; there stand results.
-        with redirect_stdout(sys.stderr):
+    # Ray says on standard output what it has lost, at the end too; there stand results.
+    with redirect_stdout(sys.stderr):
+        try:
+            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             yield Executor("ray", count or int(resources.get("CPU", 1)), _begin)
-    finally:
-        if not connected:
-            ray.shutdown()
+        finally:
+            if not connected:
+                ray.shutdown()
 
 
 def _knock(address: str) -> None:
