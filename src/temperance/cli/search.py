@@ -15,6 +15,7 @@ from temperance.cli.given import (
 )
 from temperance.data import ImageSet
 from temperance.errors import InputError
+from temperance.report.search import REPORT, write_search_report
 from temperance.runs.results import Results
 from temperance.search import SearchConfig, checked_plan, search
 
@@ -56,6 +57,7 @@ def run_search(
     output.print(planned)
     with executor(where, workers) as crew:
         results = search(settings, images, parts, folder, crew, storage, output.print)
+    write_search_report(folder, results)
     if as_json:
         print(results.model_dump_json(by_alias=True, indent=1))
     else:
@@ -98,3 +100,4 @@ def _print(results: Results, folder: Path) -> None:
     )
     output.print(f"On {results.data.test} test images: {run.test.accuracy(chosen.metric):.1%}.")
     output.print(f"The extractor: {folder / 'members' / run.folder}", soft_wrap=True)
+    output.print(f"Look at it:    {folder / REPORT}", soft_wrap=True)

@@ -34,6 +34,7 @@ from temperance.methods import (
     is_first_process,
 )
 from temperance.methods.batches import Batches
+from temperance.report.search import write_search_report
 from temperance.runs import make_folder, write_atomic
 from temperance.runs.config import claim_folder
 from temperance.runs.results import Results, check_results, write_results
@@ -136,7 +137,9 @@ def _searched(settings: TrainConfig, images: ImageSet, parts: Splits, folder: Pa
     """What the search within the run found; it ends with the whole training."""
     say = console(stderr=True).print
     with executor("local") as here:
-        return search(settings.search(), images, parts, folder / SEARCH, here, say=say)
+        results = search(settings.search(), images, parts, folder / SEARCH, here, say=say)
+    write_search_report(folder / SEARCH, results)
+    return results
 
 
 def _train(

@@ -9,7 +9,7 @@ import numpy as np
 
 from temperance.report.answers import answers
 from temperance.report.explorer import explorer_part
-from temperance.report.page import Part, figure, page, text
+from temperance.report.page import Part, figure, page, table, text
 from temperance.report.svg import (
     Axis,
     Panel,
@@ -169,7 +169,7 @@ def _scores(evaluation: Evaluation) -> str:
         )
         seconds = np.mean([p.seconds for p in parts])
         rows.append((task, name, metrics, f"{seconds:.0f}"))
-    return _table(
+    return table(
         ("task", "start", "score (%), mean ± standard deviation over seeds", "seconds"), rows
     )
 
@@ -188,7 +188,7 @@ def _classes(evaluation: Evaluation, task: str) -> str:
             ]
             cells.append(f"{np.mean(values):.1f}" if values else "–")
         rows.append((kind, *cells))
-    return f"<section><h2>{text(task)}, class by class (%)</h2>{_table(('class', *names), rows)}</section>"
+    return f"<section><h2>{text(task)}, class by class (%)</h2>{table(('class', *names), rows)}</section>"
 
 
 def _named(part: Measured) -> str:
@@ -204,17 +204,3 @@ def _mean(parts: Sequence[Measured]) -> float:
 def _spread(values: list[float]) -> str:
     deviation = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
     return f"{np.mean(values):.1f}{deviation}"
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{text(name)}</th>' for name in columns)
-    body = "".join(
-        f'<tr><th scope="row">{text(first)}</th>'
-        + "".join(f"<td>{text(x)}</td>" for x in rest)
-        + "</tr>"
-        for first, *rest in rows
-    )
-    return (
-        '<div class="scroll wide" tabindex="0" role="region" aria-label="table"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )

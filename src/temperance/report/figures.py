@@ -27,7 +27,7 @@ from temperance.report.svg import (
     scatter_chart,
     series_colour,
 )
-from temperance.runs.results import Choice, Results
+from temperance.runs.results import Choice, Results, Search, Trial
 from temperance.search import LABEL_FREE, METRIC_NAMES
 
 TAU = Axis("temperature τ", log=True)
@@ -169,6 +169,42 @@ def dilemma_figure(results: Results) -> str:
         "As the temperature rises the space is spread less evenly, and neighbours of one kind stay closer.",
         TAU,
         *(panel for panel in panels if panel is not None),
+    )
+
+
+def rungs(search: Search) -> dict[int, list[Trial]]:
+    """The trainings of each length, the shortest first; temperatures rising."""
+    found: dict[int, list[Trial]] = {}
+    for trial in sorted(search.trials, key=lambda trial: (trial.epochs, trial.temperature)):
+        found.setdefault(trial.epochs, []).append(trial)
+    return found
+
+
+def rungs_figure(results: Results) -> str:
+    """Draw the accuracy of every training against its temperature, a line for each length.
+
+    Args:
+        results: of a search.
+    """
+    chosen, search = results.recommendation, results.search
+    assert chosen is not None
+    assert search is not None
+    lengths = rungs(search)
+    lines = [
+        Series(
+            f"{epochs} epochs",
+            [trial.temperature for trial in trials],
+            [100 * trial.value for trial in trials],
+            heat_colour(i, len(lengths)),
+        )
+        for i, (epochs, trials) in enumerate(lengths.items())
+    ]
+    mark = Mark(f"chosen τ = {chosen.temperature:g}", chosen.temperature)
+    return line_chart(
+        "What was tried, by length of training",
+        "Each length of training goes on with the best temperatures of the one before it.",
+        Axis("temperature τ", log=True),
+        Panel(Axis(f"{USES[chosen.metric]}, accuracy (%)"), lines, mark=mark),
     )
 
 

@@ -9,6 +9,7 @@ import html
 import importlib.resources
 import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -118,6 +119,21 @@ def figure(name: str, picture: str, see: str, counted: str, kind: str = "") -> s
     return (
         f'<figure id="{link}"{shown}>{picture}<figcaption><p>{text(see)}</p><p class="counted">'
         f'{text(counted)} <a href="#{link}">#{link}</a></p></figcaption></figure>'
+    )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Set words and figures in a table that scrolls where the page is too narrow; the first names its row."""
+    head = "".join(f'<th scope="col">{text(name)}</th>' for name in columns)
+    body = "".join(
+        f'<tr><th scope="row">{text(first)}</th>'
+        + "".join(f"<td>{text(x)}</td>" for x in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return (
+        '<div class="scroll wide" tabindex="0" role="region" aria-label="table"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
