@@ -29,10 +29,10 @@ def choose(
 
     Smoothing splines over log τ, of 4 to 7 degrees of freedom, are fitted to the means over seeds and
     images and averaged; the recommendation is where that curve is highest. The interval is that of the
-    same point over 1,000 bootstrap samples, each with one of the splines. They draw validation images, the
-    same for all temperatures, since these are compared on the same images; and, at each temperature,
-    seeds, whose deviations are scaled by :math:`\sqrt{s/(s-1)}`, for which a bootstrap of few seeds is too
-    narrow. The curve is called flat when its range is no larger than what comes about in one of twenty cases
+    same point over 1,000 bootstrap samples, each with one of the splines. They draw validation images and
+    seeds, the same for all temperatures, since these are compared on the same images, and from the same first
+    weights on the same views; the seeds' deviations are scaled by :math:`\sqrt{s/(s-1)}`, for which a
+    bootstrap of few seeds is too narrow. The curve is called flat when its range is no larger than what comes about in one of twenty cases
     if, within each seed, the temperatures are shuffled; the interval is then the whole range. With fewer than
     five temperatures straight lines stand for the splines, and the interval reaches to the neighbours of the
     best temperature tried, since nothing is known of what lies between.
@@ -126,7 +126,10 @@ def _smoothers(
 
 
 def _bootstrap(values: Float[np.ndarray, "t s n"]) -> Float[np.ndarray, "b t"]:
-    """Means at each temperature over resampled images and seeds."""
+    """Means at each temperature over resampled images and seeds.
+
+    A seed has the same first weights and views at every temperature, so it is drawn for all of them at once.
+    """
     t, s, n = values.shape
     random = np.random.default_rng(0)
     weights = random.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n
@@ -134,7 +137,7 @@ def _bootstrap(values: Float[np.ndarray, "t s n"]) -> Float[np.ndarray, "b t"]:
     if s > 1:
         centre = means.mean(axis=2, keepdims=True)
         means = centre + (means - centre) * np.sqrt(s / (s - 1))
-    drawn = random.integers(0, s, size=(RESAMPLES, t, s))
+    drawn = random.integers(0, s, size=(RESAMPLES, 1, s)).repeat(t, axis=1)
     drawn_means: Float[np.ndarray, "b t"] = np.take_along_axis(means, drawn, axis=2).mean(axis=2)
     return drawn_means
 
