@@ -26,7 +26,7 @@ METRIC_NAMES: dict[Metric, str] = {
     "knn": "projection.knn_accuracy",
     "few-shot": "projection.few_shot_accuracy",
 }
-# The constant that no rule without labels clearly beat; benchmarks/search/rules.md has the figures.
+# The constant that no rule without labels beat; benchmarks/search/rules.md has the figures.
 UNSEARCHED = 0.2
 # The choice that needs no labels.
 LABEL_FREE = "geometry.local_separation"

@@ -32,10 +32,11 @@ def choose(
     same point over 1,000 bootstrap samples, each with one of the splines. They draw validation images and
     seeds, the same for all temperatures, since these are compared on the same images, and from the same first
     weights on the same views; the seeds' deviations are scaled by :math:`\sqrt{s/(s-1)}`, for which a
-    bootstrap of few seeds is too narrow. The curve is called flat when its range is no larger than what comes about in one of twenty cases
-    if, within each seed, the temperatures are shuffled; the interval is then the whole range. With fewer than
-    five temperatures straight lines stand for the splines, and the interval reaches to the neighbours of the
-    best temperature tried, since nothing is known of what lies between.
+    bootstrap of few seeds is too narrow. The curve is called flat when its range is no larger than what
+    comes about in one of twenty cases if, within each seed, the temperatures are shuffled; the interval is
+    then the whole range. With fewer than five temperatures straight lines stand for the splines, and the
+    interval reaches to the neighbours of the best temperature tried, since nothing is known of what lies
+    between.
 
     Args:
         metric: its name in ``results.json``.

@@ -51,8 +51,8 @@ NAMED_OPTIONS = ("method", "backbone", "weights", "views", "batch_size")
 WITHOUT_LABELS = (
     "Chosen without labels: how well instances stand apart from their nearest neighbours is a proxy. It "
     "cannot know which neighbours belong to one class, and with labels the best τ for classes is often "
-    f"higher. Measured on small labelled data sets, it did not clearly beat the constant τ = {UNSEARCHED:g}, "
-    "and no other rule without labels did: where the two differ, the constant is as good a place to begin. "
+    f"higher. Measured on small labelled data sets, it chose worse than the constant τ = {UNSEARCHED:g}, "
+    "and no other rule without labels chose better: where the two differ, begin with the constant. "
     "Give class sub-folders to be surer."
 )
 
