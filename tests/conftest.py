@@ -6,7 +6,7 @@ Not those of the losses, whose own checks of what people give are tested.
 import os
 
 # Each of several workers keeps to its share of the cores; threads that wait for each other turn by turn take
-# small trainings twice as long.
+# small trainings nearly twice as long.
 if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

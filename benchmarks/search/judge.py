@@ -277,6 +277,22 @@ def line(name: str, regrets: np.ndarray, beyond: np.ndarray) -> str:
     return f"| {name} | " + " | ".join(f"{x:.2f}" for x in figures) + " |"
 
 
+def print_constants(
+    cells: list[Cell], columns: str, key: Callable[[Cell], tuple[object, ...]], overall: int
+) -> None:
+    """For each group the constant of least regret, beside that which is best over everything."""
+    print(f"| {columns} | τ | regret | best constant's |")
+    print("|---" * (columns.count("|") + 4) + "|")
+    groups = defaultdict(list)
+    for cell in cells:
+        groups[key(cell)].append(cell.regret)
+    for names, regrets in sorted(groups.items()):
+        mean = np.mean(regrets, axis=0)
+        tau = cells[0].grid.temperatures[mean.argmin()]
+        head = " | ".join(map(str, names))
+        print(f"| {head} | {tau:g} | {mean.min():.2f} | {mean[overall]:.2f} |")
+
+
 def main() -> None:
     cells = [cell for cell in read(MATRIX) if min(cell.rungs) < SHORTEST]
     grids = {(c.grid.data, c.grid.width, c.grid.epochs): c.grid for c in cells}
@@ -293,18 +309,11 @@ def main() -> None:
     found["random"] = (chance, errors)
     for name, (regrets, beyond) in sorted(found.items(), key=lambda item: item[1][0].mean()):
         print(line(name, regrets, beyond))
-    print("\nThe constant of least regret over all data sets, by use and length:\n")
-    print("| space | metric | epochs | τ | regret | best constant's |\n|---|---|---|---|---|---|")
     overall = best_constant(cells)(cells[0])
-    groups = defaultdict(list)
-    for cell in cells:
-        groups[use_and_length(cell)].append(cell.regret)
-    for (space, metric, epochs), regrets in sorted(groups.items()):
-        mean = np.mean(regrets, axis=0)
-        tau = cells[0].grid.temperatures[mean.argmin()]
-        print(
-            f"| {space} | {metric} | {epochs} | {tau:g} | {mean.min():.2f} | {mean[overall]:.2f} |"
-        )
+    print("\nThe constant of least regret over all data sets, by use and length:\n")
+    print_constants(cells, "space | metric | epochs", use_and_length, overall)
+    print("\nAnd over all uses and lengths, by what the labels name:\n")
+    print_constants(cells, "data | labels", lambda cell: (cell.grid.data, cell.task), overall)
     print(f"\nBest constant over everything: τ = {cells[0].grid.temperatures[overall]:g}.")
 
 

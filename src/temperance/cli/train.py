@@ -52,6 +52,25 @@ from temperance.search.sweep import MEMBERS, about, environment, metrics_table
 CHECKPOINTS, LOGS, SEARCH = "checkpoints", "logs", "search"
 
 
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """End by SIGTERM as by an interrupt, at any moment; of several processes the first says so."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as error:
+        code = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+        raise typer.Exit(code) if is_first_process() else SystemExit(code) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@_told_to_end()
 def run_train(
     given: dict[str, Any],
     config: Path | None,
@@ -62,19 +81,6 @@ def run_train(
     as_json: bool,
 ) -> None:
     """Parse, train, print."""
-    with _told_to_end():
-        _run(given, config, out, resume, devices, save_every, as_json)
-
-
-def _run(
-    given: dict[str, Any],
-    config: Path | None,
-    out: Path | None,
-    resume: bool,
-    devices: Devices,
-    save_every: float,
-    as_json: bool,
-) -> None:
     if save_every <= 0:
         raise InputError(f"--save-every {save_every:g} is not positive; give minutes, such as 5")
     budget = given.pop("budget")
@@ -180,24 +186,6 @@ def _train(
             on_look=look,
             on_warning=warn,
         )
-
-
-@contextmanager
-def _told_to_end() -> Iterator[None]:
-    """End by SIGTERM as by an interrupt, at any moment; of several processes the first says so."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except (KeyboardInterrupt, Terminated) as error:
-        code = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
-        raise typer.Exit(code) if is_first_process() else SystemExit(code) from error
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _told(look: Look) -> str:
