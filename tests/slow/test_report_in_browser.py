@@ -13,6 +13,8 @@ from PIL import Image
 
 from temperance.runs.results import read_results
 
+expect = pytest.importorskip("playwright.sync_api").expect
+
 pytestmark = pytest.mark.slow
 
 COMMAND = [sys.executable, "-c", "from temperance.cli import main; main()", "sweep", "digits"]
@@ -167,10 +169,7 @@ def test_a_figure_is_found_by_its_name_from_the_other_tab_too(visit) -> None:
     page.goto(f"{page.url}#explorer")
     assert page.locator("#figure-push").is_hidden()
     page.evaluate("location.hash = '#figure-push'")
-    page.wait_for_function(
-        "document.querySelector('#figure-push').getBoundingClientRect().top < 200"
-    )
-    assert page.locator("#figure-push").is_visible()
+    expect(page.locator("#figure-push")).to_be_in_viewport(ratio=0.3)
     captions = page.locator("figcaption .counted").all_text_contents()
     assert all("validation images" in caption and "seed" in caption for caption in captions)
     assert len(captions) == 10  # with one map of lengths for each use

@@ -93,14 +93,14 @@ def test_a_killed_sweep_ends_as_if_it_had_not_been(
 
 
 def wait_for_the_workers_of(group: int) -> None:
-    """Workers notice that their parent is gone; they must not go on writing."""
-    for _ in range(100):
+    """Workers notice that their parent is gone once they have started, which a busy machine delays."""
+    for _ in range(600):
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
             return
         time.sleep(0.1)
-    pytest.fail("workers outlive a killed sweep by more than ten seconds")
+    pytest.fail("workers outlive a killed sweep by more than a minute")
 
 
 @pytest.mark.parametrize("after", [5.0, 8.0])  # while workers start, and while they work
