@@ -50,8 +50,10 @@ def slow(queries: Tensor, bank: Tensor, ids: Tensor, noise: Tensor, tau: Tensor,
 
 @pytest.mark.parametrize("tau", [0.07, 0.5])
 @pytest.mark.parametrize("gathered", [1, 2**22])
-def test_value_and_gradients(tau: float, gathered: int, monkeypatch) -> None:
+@pytest.mark.parametrize("whole", [0, 8])
+def test_value_and_gradients(tau: float, gathered: int, whole: int, monkeypatch) -> None:
     monkeypatch.setattr(module, "GATHERED", gathered)
+    monkeypatch.setattr(module, "WHOLE", whole)
     queries, bank, ids, noise = given()
     z = slow_z(queries, bank, noise, tau)
     log_z = log_normaliser(queries, bank, noise, temperature=tau)

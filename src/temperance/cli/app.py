@@ -28,7 +28,10 @@ Out = Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON, for machines.")]
 Epochs = Annotated[
     int | None,
-    typer.Option(help="Passes over the training images.", show_default="about 240 steps"),
+    typer.Option(
+        help="Passes over the training images.",
+        show_default="about 240 steps, and four times as many for InstDisc",
+    ),
 ]
 ImageSize = Annotated[
     int | None,

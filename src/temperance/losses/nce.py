@@ -1,6 +1,7 @@
 """Noise-contrastive estimation over a memory bank, as InstDisc has it."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,8 +21,10 @@ from temperance.losses.inputs import (
 )
 from temperance.temperatures import Batch, Policy
 
-# Numbers that are gathered from the bank at a time.
+# Numbers that are gathered from the bank, or made of it, at a time.
 GATHERED = 2**22
+# A product with the whole bank measured faster than gathering up to so many times what is asked for.
+WHOLE = 8
 
 
 @uncompiled
@@ -198,20 +201,38 @@ def _logits(
 
 
 class _SampledDots(torch.autograd.Function):
-    """Products of each row with the rows of a table that are named for it, which are gathered by chunks."""
+    """Products of each row with the rows of a table that are named for it, some rows at a time."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, table: Tensor, columns: Tensor) -> Tensor:
         ctx.save_for_backward(table, columns)
-        step = max(1, GATHERED // (columns.shape[1] * table.shape[1]))
         dots = [
-            torch.einsum("nmd,nd->nm", table[some].to(x.dtype), x)
-            for some, x in zip(torch.split(columns, step), torch.split(rows, step), strict=True)
+            (x @ table.to(x.dtype).T).gather(1, named)
+            if _whole(table, columns)
+            else torch.einsum("nmd,nd->nm", table[named].to(x.dtype), x)
+            for x, named in _by_parts(table, rows, columns)
         ]
         return torch.cat(dots)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         table, columns = ctx.saved_tensors
-        sums = embedding_bag(columns, table.to(grad.dtype), per_sample_weights=grad, mode="sum")
-        return sums, None, None
+        table = table.to(grad.dtype)
+        if not _whole(table, columns):
+            sums = embedding_bag(columns, table, per_sample_weights=grad, mode="sum")
+            return sums, None, None
+        parts = [
+            x.new_zeros(len(x), len(table)).scatter_add_(1, named, x) @ table
+            for x, named in _by_parts(table, grad, columns)
+        ]
+        return torch.cat(parts), None, None
+
+
+def _whole(table: Tensor, columns: Tensor) -> bool:
+    return len(table) <= WHOLE * columns.shape[1]
+
+
+def _by_parts(table: Tensor, rows: Tensor, columns: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    each = len(table) if _whole(table, columns) else columns.shape[1] * table.shape[1]
+    step = max(1, GATHERED // each)
+    return zip(torch.split(rows, step), torch.split(columns, step), strict=True)

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field, field_validator
 
 from temperance.errors import InputError
 from temperance.methods.config import (
+    PAPERS,
+    Method,
     Recipe,
     Rule,
     Temperature,
@@ -138,12 +140,14 @@ class SearchConfig(Recipe):
     metric: Metric = "linear"
 
 
-def default_epochs(training_images: int, batch_size: int) -> int:
-    """Epochs that make about ``DEFAULT_STEPS`` steps, and at least five.
+def default_epochs(training_images: int, batch_size: int, method: Method = "simclr") -> int:
+    """Epochs that make about ``DEFAULT_STEPS`` steps, and at least five; InstDisc takes four times as many.
 
     Example:
         >>> default_epochs(training_images=3000, batch_size=256)
         22
+        >>> default_epochs(training_images=3000, batch_size=256, method="instdisc")
+        88
     """
     steps = max(1, training_images // min(batch_size, training_images))
-    return max(5, math.ceil(DEFAULT_STEPS / steps))
+    return max(5, math.ceil(DEFAULT_STEPS / steps)) * PAPERS[method].epochs
