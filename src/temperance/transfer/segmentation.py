@@ -1,5 +1,7 @@
 """Segmentation: a small fully convolutional head on an extractor's maps, scored by overlap."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -19,7 +21,10 @@ from temperance.transfer.evaluator import Score
 
 # Of the maps, those up to this stride, or all where the extractor's are coarser.
 COARSEST = 8
-WIDTH = 32
+# Edges need few channels, on fine maps; classes need many, on the coarsest, where they are cheap.
+FINE, WIDE = 16, 128
+# While it trains, classes are asked of these rows and columns: the middle ones of each four.
+ASKED = slice(2, None, 4)
 
 ClassMap = UInt8[np.ndarray, "s s"]
 
@@ -27,10 +32,10 @@ ClassMap = UInt8[np.ndarray, "s s"]
 class Segmentation(DenseTask):
     """Which class is each pixel? A fully convolutional head with skips (Long et al. 2015, arXiv 1411.4038).
 
-    It goes from the extractor's map of stride 8 down to its finest, adding each map on the way. Two questions
-    have two losses: whether there is something (binary cross-entropy on all pixels), and what it is
-    (cross-entropy on the pixels where there is something). With a single cross-entropy, thin things on much
-    ground collapse to ground.
+    Two questions have two branches and two losses. Whether there is something, is answered from the
+    extractor's map of stride 8 down to its finest, adding each map on the way (binary cross-entropy on all
+    pixels). What it is, is answered on the map of stride 8 (cross-entropy on pixels where there is
+    something). With a single cross-entropy, thin things on much ground collapse to ground.
     """
 
     default_steps = 600
@@ -75,6 +80,7 @@ class Segmentation(DenseTask):
         ).long()
         known, thing = truth != VOID, (truth > 0) & (truth != VOID)
         loss = binary_cross_entropy_with_logits(there[known], thing[known].float())
+        thing, truth = thing[:, ASKED, ASKED], truth[:, ASKED, ASKED]
         if thing.any():
             loss = loss + cross_entropy(what.permute(0, 2, 3, 1)[thing], truth[thing] - 1)
         return loss
@@ -119,36 +125,45 @@ def overlap(found: list[ClassMap], truth: list[ClassMap], classes: tuple[str, ..
 
 
 class _Head(nn.Module):
-    """From maps to two answers for each pixel: whether there is something, and what."""
+    """From maps to two answers for each pixel: whether there is something, and what.
+
+    In training, the second is given for the rows and columns that are asked for.
+    """
 
     def __init__(self, maps: FeatureMaps, classes: int) -> None:
         super().__init__()
         self.maps = maps
         coarsest = max(COARSEST, maps.strides[0])
         self.levels = [i for i, stride in enumerate(maps.strides) if stride <= coarsest]
-        self.sides = nn.ModuleList(nn.Conv2d(maps.channels[i], WIDTH, 1) for i in self.levels)
-        self.blocks = nn.ModuleList(_block() for _ in self.levels)
-        self.answers = nn.Conv2d(WIDTH, 1 + classes, 1)
+        self.sides = nn.ModuleList(nn.Conv2d(maps.channels[i], FINE, 1) for i in self.levels)
+        self.blocks = nn.ModuleList(_block(FINE, FINE) for _ in self.levels)
+        self.there = nn.Conv2d(FINE, 1, 1)
+        self.what = nn.Sequential(
+            _block(maps.channels[self.levels[-1]], WIDE),
+            _block(WIDE, WIDE),
+            nn.Conv2d(WIDE, classes, 1),
+        )
 
     def forward(
         self, images: Float[Tensor, "n c h w"]
-    ) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n k h w"]]:
-        found = self.maps(images)
-        steps = [
-            (found[i], side, block)
-            for i, side, block in zip(self.levels, self.sides, self.blocks, strict=True)
-        ]
+    ) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n k h2 w2"]]:
+        maps = self.maps(images)
+        found = [maps[i] for i in self.levels]
+        steps = zip(found, self.sides, self.blocks, strict=True)
         x = None
-        for finer, side, block in reversed(steps):
+        for finer, side, block in reversed(list(steps)):
             add = side(finer)
             x = block(add if x is None else add + interpolate(x, add.shape[-2:], mode="nearest"))
-        answers = interpolate(
-            self.answers(x), images.shape[-2:], mode="bilinear", align_corners=False
-        )
-        return answers[:, 0], answers[:, 1:]
+        whole = images.shape[-2:]
+        asked = [len(range(*ASKED.indices(side))) for side in whole] if self.training else whole
+        return _scaled(self.there(x), whole)[:, 0], _scaled(self.what(found[-1]), asked)
 
 
-def _block() -> nn.Module:
+def _scaled(maps: Float[Tensor, "n c h w"], size: Sequence[int]) -> Float[Tensor, "n c h2 w2"]:
+    return interpolate(maps, list(size), mode="bilinear", align_corners=False)
+
+
+def _block(inputs: int, outputs: int) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False), nn.BatchNorm2d(WIDTH), nn.ReLU()
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
     )
