@@ -148,6 +148,11 @@ def by_measure(others: list[Cell], *, name: str) -> Choose:
     return candidates[int(np.argmin(regrets))]
 
 
+def highest_consistency(others: list[Cell]) -> Choose:
+    """What a sweep without labels does: nothing is taken over from other data sets."""
+    return lambda cell: int(cell.measure("projection.neighbour_consistency").argmax())
+
+
 def _uses_of(others: list[Cell], name: str) -> Iterable[Choose]:
     def at(cell: Cell) -> np.ndarray:
         return cell.measure(f"{cell.space}.{name}" if "." not in name else name)
@@ -255,6 +260,7 @@ def rules(cells: list[Cell]) -> dict[str, Rule]:
         ),
         **{f"label-free: {n}": partial(by_measure, name=n) for n in names},
         "label-free: consensus": partial(by_measure, name="features.consensus"),
+        "label-free: neighbour consistency where it is highest (sweep)": highest_consistency,
     }
 
 

@@ -16,6 +16,7 @@ from temperance.geometry import (
     effective_negatives,
     effective_rank,
     hardness,
+    neighbour_consistency,
     push_by_similarity,
     relative_penalty,
     tolerance,
@@ -125,6 +126,22 @@ def test_the_push_by_similarity_is_a_distribution_that_cools_to_the_right() -> N
     assert means == sorted(means)
 
 
+@pytest.mark.parametrize("neighbours", [1, 3, 100])
+def test_consistency_counts_the_neighbours_that_two_views_share(neighbours: int) -> None:
+    a = randn(40, 5)
+    b = a + randn(40, 5, 1) / 3
+    k = min(neighbours, 39)
+
+    def nearest(x: torch.Tensor, i: int) -> set[int]:
+        similar = torch.cosine_similarity(x, x[i : i + 1])
+        return set(similar.argsort(descending=True)[1 : k + 1].tolist())
+
+    expected = [len(nearest(a, i) & nearest(b, i)) / k for i in range(40)]
+    found = neighbour_consistency(a, b, neighbours)
+    torch.testing.assert_close(found, torch.tensor(expected))
+    assert neighbours == 100 or 0 < float(found.mean()) < 1
+
+
 def test_describe_agrees_with_its_parts() -> None:
     z, a, b, labels = randn(30, 5), randn(30, 5, 1), randn(30, 5, 2), torch.arange(30) % 3
     space = describe(z, a, b, 0.2, labels)
@@ -135,6 +152,7 @@ def test_describe_agrees_with_its_parts() -> None:
     assert space.local_separation == pytest.approx(
         float(push.positive_similarity.mean() - push.top_similarity.mean())
     )
+    assert space.neighbour_consistency == pytest.approx(float(neighbour_consistency(a, b).mean()))
     unlabelled = describe(z, a, b, 0.2)
     assert unlabelled.tolerance is None
     assert unlabelled.false_negative_mass is None

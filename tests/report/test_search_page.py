@@ -68,7 +68,7 @@ def html() -> str:
         losses=[1.0] * 16,
         validation=spaces(0.94),
         test=spaces(0.93),
-        geometry=Geometry(0.1, -2.0, 0.5, 9.0, 0.2, 0.9, 0.5, 0.4, 8.0, 0.7),
+        geometry=Geometry(0.1, -2.0, 0.5, 9.0, 0.2, 0.9, 0.5, 0.4, 0.6, 8.0, 0.7),
     )
     results = Results(
         command="sweep",

@@ -60,7 +60,7 @@ def test_results_fit_the_schema_and_the_folder_is_whole(tmp_path: Path, uninterr
             for s in ("features", "projection")
             for m in ("knn", "linear", "few_shot")
         ),
-        "geometry.local_separation",
+        "geometry.neighbour_consistency",
     }
 
 
@@ -266,9 +266,9 @@ def test_a_folder_without_labels_says_what_it_cannot_know(
         (flat / f"{path.parent.name}-{path.name}").write_bytes(path.read_bytes())
     results = folder_sweep(flat, tmp_path / "run")
     chosen = results["recommendation"]
-    assert chosen["metric"] == "geometry.local_separation"
+    assert chosen["metric"] == "geometry.neighbour_consistency"
     assert "cannot know" in chosen["reason"]
-    assert "chose worse than the constant τ = 0.2" in chosen["reason"]
+    assert "chose as well as the constant τ = 0.2" in chosen["reason"]
     run = results["runs"][0]
     assert run["test"]["features"]["linear_accuracy"] is None
     assert run["geometry"]["tolerance"] is None

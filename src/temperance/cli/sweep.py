@@ -20,6 +20,7 @@ from temperance.report.figures import in_brief, uses
 from temperance.report.sweep import write_sweep_report
 from temperance.runs.results import Results, Run
 from temperance.search import (
+    LABEL_FREE,
     METRIC_NAMES,
     SweepConfig,
     against_pixels,
@@ -176,7 +177,7 @@ def _name(run: Run) -> str:
 def _figure(run: Run, metric: str) -> str:
     value = run.value(metric)
     if value is None:
-        return f"local separation {run.geometry.local_separation:.3f}"
+        return f"consistency of neighbours {run.geometry.neighbour_consistency:.1%}"
     return f"{metric} {value:.1%} (validation)"
 
 
@@ -217,7 +218,7 @@ ACCURACIES = {
 MEASURES = {
     "uniformity": "geometry.uniformity",
     "tolerance": "geometry.tolerance",
-    "separation": "geometry.local_separation",
+    "consistency": LABEL_FREE,
 }
 
 
@@ -265,7 +266,7 @@ def _budgets_table(sweeps: dict[int, Results]) -> Table:
     table = Table(title="best τ (90 % interval) by epochs of training", title_justify="left")
     chosen = {epochs: uses(results) for epochs, results in sweeps.items()}
     names = {metric: use for use, metric in METRIC_NAMES.items()}
-    for name in ("epochs", *(names.get(m, "separation") for m in next(iter(chosen.values())))):
+    for name in ("epochs", *(names.get(m, "consistency") for m in next(iter(chosen.values())))):
         table.add_column(name, justify="right")
     for epochs, found in chosen.items():
         table.add_row(str(epochs), *(in_brief(choice) for choice in found.values()))
@@ -275,7 +276,7 @@ def _budgets_table(sweeps: dict[int, Results]) -> Table:
 def _cell(value: float | None, metric: str) -> str:
     if value is None:
         return ""
-    return f"{value:.1%}" if metric in ACCURACIES.values() else f"{value:.3f}"
+    return f"{value:.1%}" if metric in (*ACCURACIES.values(), LABEL_FREE) else f"{value:.3f}"
 
 
 def _mean(values: list[float | None]) -> float | None:

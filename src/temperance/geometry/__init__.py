@@ -17,6 +17,7 @@ from temperance.geometry.spread import (
     effective_rank,
     hubness,
     modality_gap,
+    neighbour_consistency,
     tolerance,
     uniformity,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "hardness",
     "hubness",
     "modality_gap",
+    "neighbour_consistency",
     "push_by_similarity",
     "relative_penalty",
     "tolerance",

@@ -1,6 +1,7 @@
 """How the embeddings lie on the sphere: alignment, uniformity, tolerance, rank, hubs."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
@@ -184,15 +185,51 @@ def hubness(embeddings: Float[Tensor, "n d"], neighbours: int = 10) -> float:
         >>> hubness(torch.eye(3), neighbours=2)
         0.0
     """
-    z = unit(embeddings)
-    n = len(z)
+    n = len(embeddings)
     counts = torch.zeros(n, dtype=torch.float64)
-    for rows in blocks(n, n):
-        similarity = z[rows] @ z.T
-        similarity.diagonal(offset=rows.start).fill_(float("-inf"))
-        nearest = similarity.topk(min(neighbours, n - 1), dim=1).indices
+    for nearest in _nearest(unit(embeddings), neighbours):
         counts += torch.bincount(nearest.flatten(), minlength=n)
     spread = counts.std(correction=0)
     if float(spread) == 0:
         return 0.0
     return float(((counts - counts.mean()) / spread).pow(3).mean())
+
+
+def neighbour_consistency(
+    view_a: Float[Tensor, "n d"], view_b: Float[Tensor, "n d"], neighbours: int = 10
+) -> Float[Tensor, " n"]:
+    r"""Of each instance, what share of its neighbours in one view are so in the other, in [0, 1].
+
+    .. math:: c_i = \frac{1}{k} \left| N_k(a_i) \cap N_k(b_i) \right|
+
+    Where augmentation moves an instance among its neighbours, their order means little. Chance has it at
+    k / (n - 1).
+
+    Args:
+        view_a: ``(n, d)`` of one augmented view of each instance.
+        view_b: ``(n, d)`` of the other; row i is of the same instance.
+        neighbours: k, how many nearest neighbours count, by cosine; at most n - 1 do.
+
+    Raises:
+        InputError: on fewer than two rows or rows without a direction.
+
+    Example:
+        >>> import torch
+        >>> x = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+        >>> neighbour_consistency(x, x[[0, 2, 1, 3]], neighbours=1)
+        tensor([0., 0., 0., 0.])
+        >>> neighbour_consistency(x, 2 * x, neighbours=1)
+        tensor([1., 1., 1., 1.])
+    """
+    pairs = zip(_nearest(unit(view_a), neighbours), _nearest(unit(view_b), neighbours), strict=True)
+    shares = [(a[:, :, None] == b[:, None]).any(dim=2).float().mean(dim=1) for a, b in pairs]
+    return torch.cat(shares)
+
+
+def _nearest(z: Float[Tensor, "n d"], neighbours: int) -> Iterator[Int[Tensor, "b k"]]:
+    """Row numbers of the nearest rows of each row but itself, block after block."""
+    n = len(z)
+    for rows in blocks(n, n):
+        similarity = z[rows] @ z.T
+        similarity.diagonal(offset=rows.start).fill_(float("-inf"))
+        yield similarity.topk(min(neighbours, n - 1), dim=1).indices

@@ -7,7 +7,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from temperance.geometry.hardness import hardness
-from temperance.geometry.spread import alignment, effective_rank, tolerance, uniformity
+from temperance.geometry.spread import (
+    alignment,
+    effective_rank,
+    neighbour_consistency,
+    tolerance,
+    uniformity,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,7 @@ class Geometry:
         positive_similarity: mean cosine of the two views.
         top10_negative_similarity: mean cosine to the ten hardest negatives.
         local_separation: positive_similarity - top10_negative_similarity.
+        neighbour_consistency: share of an instance's ten nearest in one view that are so in the other.
         effective_rank: dimensions in use, in [1, d].
         pretext_accuracy: share of anchors whose positive is nearer than every negative.
     """
@@ -35,6 +42,7 @@ class Geometry:
     positive_similarity: float
     top10_negative_similarity: float
     local_separation: float
+    neighbour_consistency: float
     effective_rank: float
     pretext_accuracy: float
 
@@ -76,6 +84,7 @@ def describe(
         positive_similarity=positive,
         top10_negative_similarity=negative,
         local_separation=positive - negative,
+        neighbour_consistency=float(neighbour_consistency(view_a, view_b).mean()),
         effective_rank=effective_rank(embeddings),
         pretext_accuracy=float(push.hits.mean()),
     )

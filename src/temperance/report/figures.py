@@ -35,7 +35,7 @@ USES = {
     METRIC_NAMES["linear"]: "linear probe on the features",
     METRIC_NAMES["knn"]: "kNN on the projection",
     METRIC_NAMES["few-shot"]: "five labels a class, on the projection",
-    LABEL_FREE: "local separation (cosine)",
+    LABEL_FREE: "consistency of neighbours",
 }
 PUSH_BINS = 40
 # A map of more points takes minutes to compute and shows no more.
@@ -78,10 +78,10 @@ def in_brief(choice: Choice) -> str:
 
 
 def means(results: Results, metric: str) -> list[float]:
-    """The mean over seeds at each temperature, rising; accuracies in per cent."""
+    """The mean over seeds at each temperature, rising, in per cent."""
     groups = results.by_temperature().values()
     values = [[v for run in runs if (v := run.value(metric)) is not None] for runs in groups]
-    return [_scale(metric) * float(np.mean(seeds)) for seeds in values]
+    return [100 * float(np.mean(seeds)) for seeds in values]
 
 
 def budget_figure(sweeps: Mapping[int, Results], metric: str) -> str:
@@ -102,7 +102,7 @@ def budget_figure(sweeps: Mapping[int, Results], metric: str) -> str:
         f"Best temperature and its 90 % interval. {' '.join(words)}",
         TAU,
         "epochs",
-        "accuracy (%)" if metric.endswith("accuracy") else "cosine",
+        _unit(metric),
         list(next(iter(sweeps.values())).by_temperature()),
         strips,
     )
@@ -112,7 +112,6 @@ def choice_figure(results: Results) -> str:
     """Draw what the temperature is chosen by: a panel a use, with seeds, fitted curve and baselines."""
     panels = []
     for i, (metric, choice) in enumerate(uses(results).items()):
-        scale = _scale(metric)
         references = (
             {
                 "raw pixels": results.baselines.raw_pixels.validation.accuracy(metric),
@@ -123,9 +122,9 @@ def choice_figure(results: Results) -> str:
         )
         panels.append(
             Panel(
-                Axis(USES[metric] + (", accuracy (%)" if scale == 100 else "")),
+                Axis(f"{USES[metric]}, {_unit(metric)}"),
                 [_fitted(results, choice, "", series_colour(i), with_seeds=True)],
-                [Reference(n, scale * v) for n, v in references.items() if v is not None],
+                [Reference(n, 100 * v) for n, v in references.items() if v is not None],
                 _mark(choice),
             )
         )
@@ -140,8 +139,8 @@ def choice_figure(results: Results) -> str:
 def dilemma_figure(results: Results) -> str:
     """Draw what the temperature trades: accuracies, and under them uniformity and tolerance.
 
-    Without labels there are no accuracies and no tolerance; local separation and the accuracy of the
-    pretext task (is the own view the nearest?) stand there instead.
+    Without labels there are no accuracies and no tolerance; the consistency of neighbours and the accuracy of
+    the pretext task (is the own view the nearest?) stand there instead.
     """
     uniformity = _measured(results, "uniformity", "−uniformity: higher is more evenly spread", -1)
     if results.data.classes:
@@ -161,7 +160,7 @@ def dilemma_figure(results: Results) -> str:
     else:
         panels = [
             uniformity,
-            _measured(results, "local_separation", "local separation (cosine)"),
+            _measured(results, "neighbour_consistency", "consistency of neighbours (%)", 100),
             _measured(results, "pretext_accuracy", "own view nearest of all (%)", 100),
         ]
     return line_chart(
@@ -265,9 +264,8 @@ def map_figure(space: Space, labels: Int64[np.ndarray, " n"] | None, classes: Se
     )
 
 
-def _scale(metric: str) -> int:
-    """Accuracies are shown in per cent, measures of the space as they are."""
-    return 100 if metric.endswith("accuracy") else 1
+def _unit(metric: str) -> str:
+    return "share of ten (%)" if metric == LABEL_FREE else "accuracy (%)"
 
 
 def _mark(choice: Choice) -> Mark | None:
@@ -280,15 +278,13 @@ def _mark(choice: Choice) -> Mark | None:
 def _fitted(
     results: Results, choice: Choice, name: str, colour: str, *, with_seeds: bool = False
 ) -> Series:
-    scale = _scale(choice.metric)
-
     def scaled(values: Sequence[float]) -> list[float]:
-        return [scale * value for value in values]
+        return [100 * value for value in values]
 
     assert choice.curve is not None
     curve = choice.curve
     seeds = [
-        (run.temperature, scale * value)
+        (run.temperature, 100 * value)
         for run in results.runs
         if with_seeds and (value := run.value(choice.metric)) is not None
     ]

@@ -41,6 +41,7 @@ DILEMMA = (
     "effective_negatives",
     "false_negative_mass",
     "local_separation",
+    "neighbour_consistency",
 )
 ACCURACIES = {"knn_accuracy": "kNN", "linear_accuracy": "linear", "few_shot_accuracy": "5-shot"}
 MEASURES = {
@@ -54,6 +55,10 @@ MEASURES = {
     "local_separation": (
         "local separation",
         "positive similarity less that of the top-10 negatives",
+    ),
+    "neighbour_consistency": (
+        "consistency of neighbours",
+        "share of the ten nearest in one view that are so in the other",
     ),
     "effective_rank": ("effective rank", "dimensions in use; near 1 is collapse"),
     "pretext_accuracy": ("own view nearest", "share of images; says nothing of classes"),
@@ -191,7 +196,7 @@ def _budgets(sweeps: dict[int, Results]) -> str:
     longest = sweeps[max(sweeps)]
     drawn = "".join(
         figure(
-            f"lengths-{names.get(metric, 'separation')}",
+            f"lengths-{names.get(metric, 'consistency')}",
             figures.budget_figure(sweeps, metric),
             f"Whether the ridge leans, and how long its bars are: {figures.USES[metric]}.",
             _counted(longest),

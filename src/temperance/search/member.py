@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save
 from temperance.data import ImageSet, Splits, Views
 from temperance.encoders import Encoder, embed, load_encoder, save_encoder
 from temperance.errors import InputError
-from temperance.geometry import Geometry, describe, hardness
+from temperance.geometry import Geometry, describe, neighbour_consistency
 from temperance.methods import Recipe, Training, TrainingConfig, train, untrained, views_of
 from temperance.runs import make_folder, read_json, write_atomic, write_json
 from temperance.runs.results import Accuracies, Baseline, Baselines, Run, Spaces
@@ -62,7 +62,7 @@ def member_arrays(folder: Path) -> Arrays:
     """What a member keeps image by image.
 
     ``projection``, ``view_a`` and ``view_b`` of the validation images (float16), their
-    ``local_separation``, and ``SPLIT.SPACE.METRIC``, how often each image is classified rightly.
+    ``neighbour_consistency``, and ``SPLIT.SPACE.METRIC``, how often each image is classified rightly.
     """
     arrays: Arrays = load_file(folder / ARRAYS)
     return arrays
@@ -290,11 +290,10 @@ def _held_out_geometry(
     plain, view_a, view_b = (embed(encoder, x).projection for x in (held_out, *views))
     labels = None if images.labels is None else torch.from_numpy(images.labels[parts.validation])
     space = describe(plain, view_a, view_b, temperature, labels)
-    push = hardness(view_a, view_b, temperature)
     arrays = {
         "projection": plain.half().numpy(),
         "view_a": view_a.half().numpy(),
         "view_b": view_b.half().numpy(),
-        "local_separation": (push.positive_similarity - push.top_similarity.mean(dim=1)).numpy(),
+        "neighbour_consistency": neighbour_consistency(view_a, view_b).numpy(),
     }
     return space, arrays

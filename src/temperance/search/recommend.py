@@ -165,7 +165,7 @@ NAMES = {
     "projection.knn_accuracy": "The kNN accuracy on the projection",
     "projection.linear_accuracy": "The accuracy of the linear probe on the projection",
     "projection.few_shot_accuracy": "The five-shot accuracy on the projection",
-    "geometry.local_separation": "The local separation of instances",
+    "geometry.neighbour_consistency": "The consistency of neighbours",
 }
 
 
@@ -195,8 +195,7 @@ def _reason(
     name = NAMES[choice.metric]
     first, last = f"{temperatures[0]:g}", f"{temperatures[-1]:g}"
     best = f"{choice.temperature:g}"
-    unit = "points" if choice.metric.endswith("accuracy") else "hundredths of cosine"
-    span = f"{100 * np.ptp(curve):.1f} {unit}"
+    span = f"{100 * np.ptp(curve):.1f} points"
     words = []
     if choice.interval is None:
         return f"Only τ = {first} was tried, so nothing can be said about other temperatures."

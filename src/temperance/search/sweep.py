@@ -49,11 +49,10 @@ BUDGETS = "budgets"
 # Settings that have an option of their own; the others are typed as --set NAME=VALUE.
 NAMED_OPTIONS = ("method", "backbone", "weights", "views", "batch_size")
 WITHOUT_LABELS = (
-    "Chosen without labels: how well instances stand apart from their nearest neighbours is a proxy. It "
-    "cannot know which neighbours belong to one class, and with labels the best τ for classes is often "
-    f"higher. Measured on small labelled data sets, it chose worse than the constant τ = {UNSEARCHED:g}, "
-    "and no other rule without labels chose better: where the two differ, begin with the constant. "
-    "Give class sub-folders to be surer."
+    "Chosen without labels, by how often the nearest neighbours of an image in one view are those in "
+    "another. That is a proxy, which cannot know what classes you want. On small labelled data sets it "
+    f"chose as well as the constant τ = {UNSEARCHED:g}, and no rule without labels chose better. Give class "
+    "sub-folders to be surer."
 )
 
 
@@ -251,7 +250,7 @@ def _recommend(
             for accuracy in METRICS:
                 metric = f"{space}.{accuracy}"
                 by_metric[metric] = choice(metric, f"validation.{metric}")
-    by_metric[LABEL_FREE] = choice(LABEL_FREE, "local_separation")
+    by_metric[LABEL_FREE] = choice(LABEL_FREE, "neighbour_consistency")
     if images.labels is None:
         chosen = by_metric[LABEL_FREE]
         chosen = chosen.model_copy(update={"reason": f"{chosen.reason} {WITHOUT_LABELS}"})
