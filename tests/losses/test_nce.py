@@ -72,6 +72,15 @@ def test_value_and_gradients(tau: float, gathered: int, whole: int, monkeypatch)
         torch.testing.assert_close(x, y, rtol=1e-10, atol=1e-12)
 
 
+def test_it_is_computed_in_the_type_of_its_vectors_under_autocast() -> None:
+    queries, bank, ids, noise = given(torch.float32)
+    log_z = log_normaliser(queries, bank, noise, temperature=0.07)
+    plain = nce(queries, bank, ids, noise, log_normaliser=log_z)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = nce(queries, bank, ids, noise, log_normaliser=log_z)
+    assert torch.equal(found, plain)
+
+
 def test_weights_and_means() -> None:
     given_ = given()
     each = nce(*given_, log_normaliser=3.0, reduction="none")

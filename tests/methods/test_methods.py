@@ -257,8 +257,9 @@ def test_other_optimisers_learn(optimizer: str, rate: float) -> None:
     assert training.losses[-1] < training.losses[0]
 
 
-def test_half_precision_learns_what_full_precision_does() -> None:
-    full = train(IMAGES, config("simclr"))
-    half = train(IMAGES, config("simclr", precision="bf16-mixed"))
+@pytest.mark.parametrize("name", NAMES)
+def test_half_precision_learns_what_full_precision_does(name: str) -> None:
+    full = train(IMAGES, config(name), labels=LABELS)
+    half = train(IMAGES, config(name, precision="bf16-mixed"), labels=LABELS)
     assert half.losses == pytest.approx(full.losses, rel=0.02)
     assert half.losses != full.losses

@@ -4,6 +4,7 @@ import csv
 import resource
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,11 +47,21 @@ def test_batch_normalisation_looks_at_the_batch() -> None:
 RULES = ["cosine:0.1,0.5", "learnable", "effective:0.3", "per-anchor"]
 
 
-@pytest.mark.parametrize("temperature", [0.2, *RULES])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"temperature": rule} for rule in RULES),
+        {},
+        {"chunk": 10},
+        {"method": "moco-v2", "precision": "bf16-mixed"},
+        {"method": "instdisc", "chunk": 10, "precision": "bf16-mixed"},
+    ],
+    ids=str,
+)
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
-    temperature: float | str, tmp_path: Path
+    settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    config = CONFIG.model_copy(update={"temperature": temperature})
+    config = CONFIG.model_copy(update=settings)
 
     class Stop(Exception):
         pass

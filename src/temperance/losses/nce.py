@@ -196,7 +196,8 @@ def _logits(
         )
 
     tau, link = tempered(temperature, "cosine", queries, len(queries), looked_at)
-    found: Tensor = _SampledDots.apply(directions(1 / tau, queries=queries), bank, columns)
+    with torch.autocast(queries.device.type, enabled=False):
+        found: Tensor = _SampledDots.apply(directions(1 / tau, queries=queries), bank, columns)
     return found if link is None else link(found)
 
 

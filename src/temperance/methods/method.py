@@ -175,8 +175,13 @@ class Method(LightningModule):
 
 
 def projected(encoder: Encoder, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n p"]:
-    """From images to the space of the loss."""
-    return encoder.project(encoder(images))
+    """From images to the space of the loss.
+
+    In float32 at least, whatever the encoder computes in: the three digits of a bfloat16 cosine are too few
+    to be divided by a low τ, and queue and bank are kept in float32.
+    """
+    projection = encoder.project(encoder(images))
+    return projection.to(torch.promote_types(projection.dtype, torch.float32))
 
 
 def views_of(config: Recipe, channels: int) -> str:
