@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from temperance.data import ImageSet, split
-from temperance.report.sweep import sweep_page, write_sweep_report
+from temperance.methods import METHODS
+from temperance.report.sweep import LOSSES, sweep_page, write_sweep_report
 from temperance.runs.results import Choice, Results, write_results
 from temperance.search import SweepConfig, local, sweep
 
@@ -197,6 +198,17 @@ def test_every_shape_of_curve_has_its_words(swept, shape: str) -> None:
     assert ("any temperature tried serves as well" in page) == (shape == "flat")
     assert ("best τ = " in page) == (shape != "flat")
     assert ("widen the range" in page) == shape.startswith("edge")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_says_what_was_trained_and_by_which_steps(swept, method: str) -> None:
+    folder, results, images = swept
+    optimizer = "sgd" if method.startswith("moco") else "adamw"
+    config = results.config | {"method": method, "optimizer": optimizer, "epochs": 1}
+    page = sweep_page(folder, results.model_copy(update={"config": config}), images, split(images))
+    assert f"Training: {LOSSES[method]}; augmented views in batches of 32" in page
+    assert ("larger steps" in page) == (optimizer == "sgd")
+    assert ("with their labels" in page) == (method == "supcon")
 
 
 def test_the_files_are_written_whole(swept) -> None:

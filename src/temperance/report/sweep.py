@@ -7,6 +7,7 @@ import torch
 
 from temperance.data import ImageSet, Splits
 from temperance.geometry import hardness
+from temperance.methods.config import Method, Optimizer
 from temperance.report import figures
 from temperance.report.explorer import explorer_part
 from temperance.report.figures import Space, in_brief, means, uses
@@ -62,6 +63,24 @@ MEASURES = {
     ),
     "effective_rank": ("effective rank", "dimensions in use; near 1 is collapse"),
     "pretext_accuracy": ("own view nearest", "share of images; says nothing of classes"),
+}
+
+
+LOSSES: dict[Method, str] = {
+    "simclr": "SimCLR, NT-Xent within the batch",
+    "moco-v1": "MoCo v1, InfoNCE against a queue",
+    "moco-v2": "MoCo v2, InfoNCE against a queue",
+    "instdisc": "InstDisc, noise-contrastive estimation against a memory bank",
+    "instdisc-softmax": "InstDisc, the softmax over a memory bank",
+    "supcon": "the supervised contrastive loss within the batch",
+    "paired": "CLIP's loss of pairs within the batch",
+}
+OPTIMIZERS: dict[Optimizer, str] = {
+    "adamw": "AdamW with warm-up and cosine, whose steps do not grow with the gradient, so that the 1/τ in "
+    "it is not mistaken for the effect of τ.",
+    "sgd": "SGD with warm-up and cosine, whose steps grow with the gradient and its 1/τ: a lower τ means "
+    "larger steps, too.",
+    "lars": "LARS with warm-up and cosine, whose steps do not grow with the gradient of a layer.",
 }
 
 
@@ -466,11 +485,11 @@ def _method(results: Results) -> str:
     classes = f", {len(data.classes)} classes" if data.classes else ", no labels"
     facts = [
         f"Data: {data.name}, {data.size} × {data.size}, {data.channels} "
-        f"channel{'s' if data.channels > 1 else ''}{classes}. {data.train} images train (no labels used), "
-        f"{data.validation} choose τ (validation), {data.test} are only reported (test).",
-        f"Training: instance discrimination with NT-Xent over batches of {config.batch_size}, two augmented "
-        f"views of each image, {config.epochs} epochs, AdamW with warm-up and cosine. The steps of AdamW do "
-        "not grow with the gradient, so that the 1/τ in the gradient is not mistaken for the effect of τ.",
+        f"channel{'s' if data.channels > 1 else ''}{classes}. {data.train} images train "
+        f"({'with their' if config.method == 'supcon' else 'without'} labels), {data.validation} choose τ "
+        f"(validation), {data.test} are only reported (test).",
+        f"Training: {LOSSES[config.method]}; augmented views in batches of {config.batch_size}, epochs: "
+        f"{config.epochs}, {OPTIMIZERS[config.optimizer]}",
         f"Runs: {len(config.temperatures)} temperatures × {config.seeds} seeds, {seconds / 60:.1f} minutes "
         "of one core in all.",
         ("Curves: smoothing splines" if len(config.temperatures) > 4 else "Curves: straight lines")
