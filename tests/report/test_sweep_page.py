@@ -1,6 +1,7 @@
 """The report of a sweep, made from a small one really run."""
 
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -206,7 +207,7 @@ def test_it_says_what_was_trained_and_by_which_steps(swept, method: str) -> None
     optimizer = "sgd" if method.startswith("moco") else "adamw"
     config = results.config | {"method": method, "optimizer": optimizer, "epochs": 1}
     page = sweep_page(folder, results.model_copy(update={"config": config}), images, split(images))
-    assert f"Training: {LOSSES[method]}; augmented views in batches of 32" in page
+    assert f"Training: {escape(LOSSES[method])}; augmented views in batches of 32" in page
     assert ("larger steps" in page) == (optimizer == "sgd")
     assert ("with their labels" in page) == (method == "supcon")
 
