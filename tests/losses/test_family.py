@@ -25,6 +25,7 @@ from temperance.functional import (
     decoupled,
     hard_contrastive,
     info_nce,
+    instance_softmax,
     nt_xent,
     sigmoid,
     simple_contrastive,
@@ -469,6 +470,23 @@ def test_autocast_changes_nothing_anywhere(loss) -> None:
         mixed = run()
     for x, y in zip(mixed, plain, strict=True):
         torch.testing.assert_close(x, y, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_queries_of_autocast_meet_a_queue_and_a_bank_of_float32(half: torch.dtype) -> None:
+    stored, ids = randn(40, D, seed=3).float(), torch.arange(len(A))
+
+    def of(x: Tensor, kind: torch.dtype) -> list[Tensor]:
+        q = x.to(kind).requires_grad_()
+        values = info_nce(q, B.to(kind), stored), instance_softmax(q, stored, ids)
+        return [v.detach() for v in values] + [*torch.autograd.grad(sum(values), q)]
+
+    mixed, plain = of(A.to(half), half), of(A.to(half).float(), torch.float32)
+    assert mixed[-1].dtype == half
+    # Keys were rounded, too, in the first of the losses.
+    torch.testing.assert_close(mixed[1], plain[1])
+    torch.testing.assert_close(mixed[0], plain[0], rtol=0.02, atol=0)
+    torch.testing.assert_close(mixed[-1].float(), plain[-1], rtol=0.05, atol=0.01)
 
 
 def test_distances_of_vectors_far_from_the_origin_keep_their_digits() -> None:

@@ -67,6 +67,7 @@ from temperance.losses.inputs import (
     logits,
     named,
     positions,
+    promoted,
     symmetric_logits,
     tempered,
 )
@@ -133,6 +134,8 @@ def info_nce(
         >>> told.effective_negatives
         tensor([3., 3., 3., 3.])
     """
+    if negatives is not None:
+        queries, keys, negatives = promoted(queries, keys, negatives)
     check_pair("queries", queries, "keys", keys)
     candidates, positives = _candidates(queries, keys, negatives, in_batch)
     own = torch.arange(len(keys), device=keys.device) if positives is None else None
@@ -210,6 +213,7 @@ def instance_softmax(
         >>> instance_softmax(torch.eye(4)[:2], torch.eye(4), torch.tensor([0, 1]), temperature=0.5)
         tensor(0.3408)
     """
+    queries, bank = promoted(queries, bank)
     check_vectors("queries", queries)
     check_width("bank", bank, queries)
     _check_labels("ids", ids, len(queries))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Literal, get_args
 
 import torch
@@ -71,6 +72,15 @@ def check_type(name: str, x: Tensor, name_like: str, like: Tensor) -> None:
             f"{name} are {x.dtype} on {x.device}, {name_like} {like.dtype} on {like.device}; "
             "bring them to one type and device"
         )
+
+
+def promoted(*vectors: Tensor) -> list[Tensor]:
+    """All in the widest of their types: autocast gives half precision, a queue or a bank keeps float32."""
+    kinds = [x.dtype for x in vectors if x.is_floating_point()]
+    if len(set(kinds)) < 2:
+        return list(vectors)
+    widest = reduce(torch.promote_types, kinds)
+    return [x.to(widest) if x.is_floating_point() else x for x in vectors]
 
 
 def check_width(name: str, x: Tensor, like: Tensor) -> None:

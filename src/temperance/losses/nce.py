@@ -17,6 +17,7 @@ from temperance.losses.inputs import (
     anchor_weights,
     check_vectors,
     check_width,
+    promoted,
     tempered,
 )
 from temperance.temperatures import Batch, Policy
@@ -76,6 +77,7 @@ def nce(
         raise InputError(
             f"ids have shape {tuple(ids.shape)}; give one for each of the {len(queries)} queries"
         )
+    queries, bank = promoted(queries, bank)
     _check(queries, bank, noise)
     columns = torch.cat([ids[:, None], noise], dim=1)
     offset = math.log(noise.shape[1] / len(bank)) + log_normaliser
@@ -103,6 +105,7 @@ def log_normaliser(
 
     Args and raises are those of ``nce``.
     """
+    queries, bank = promoted(queries, bank)
     _check(queries, bank, noise)
     logits = _logits(queries, bank, noise, temperature)
     sums = torch.cat(parts_of_ranks(logits.logsumexp(dim=1)))
