@@ -78,8 +78,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--detection", type=int, default=1000, help="Steps.")
-    parser.add_argument("--segmentation", type=int, default=600, help="Steps.")
+    parser.add_argument("--detection", type=int, default=Detection.default_steps, help="Steps.")
+    parser.add_argument(
+        "--segmentation", type=int, default=Segmentation.default_steps, help="Steps."
+    )
     asked = parser.parse_args()
     torch.set_num_threads(1)
     steps = {"detection": asked.detection, "segmentation": asked.segmentation}

@@ -31,6 +31,15 @@ SHEETS = {
     "segmentation": "Pairs: the true classes in colours, and beside them those found.",
     "knn": "Rows: a held-out image, and the nine nearest of those with labels.",
 }
+# As the field writes them; other tasks and scores are called what they are.
+NAMES = {
+    "knn": "kNN",
+    "ap50": "AP50",
+    "ap": "AP",
+    "ap75": "AP75",
+    "miou": "mIoU",
+    "miou_with_ground": "mIoU with the ground",
+}
 STARTS = {"random": "random weights", "supervised": "pretrained with labels"}
 
 
@@ -58,7 +67,9 @@ def write_evaluation_report(folder: Path, evaluation: Evaluation) -> None:
         + "</section>"
         + _curves(evaluation)
         + _answers(folder, evaluation)
+        + "<section><h2>Class by class</h2>"
         + "".join(_classes(evaluation, task) for task in evaluation.tasks)
+        + "</section>"
     )
     if _several(evaluation):
         write_atomic(folder / FIGURE, standalone(tasks_figure(evaluation)))
@@ -106,7 +117,7 @@ def tasks_figure(evaluation: Evaluation) -> str:
         metric = next(iter(parts[0].metrics)) if parts else ""
         panels.append(
             Panel(
-                Axis(f"{task}: {metric} (%)"),
+                Axis(f"{_written(task)}: {_written(metric)} (%)"),
                 [Series("", taus, means, series_colour(i), seeds=seeds)],
                 references,
             )
@@ -164,11 +175,11 @@ def _scores(evaluation: Evaluation) -> str:
     rows = []
     for (task, name), parts in groups.items():
         metrics = "; ".join(
-            f"{metric} {_spread([100 * p.metrics[metric] for p in parts])}"
+            f"{_written(metric)} {_spread([100 * p.metrics[metric] for p in parts])}"
             for metric in parts[0].metrics
         )
         seconds = np.mean([p.seconds for p in parts])
-        rows.append((task, name, metrics, f"{seconds:.0f}"))
+        rows.append((_written(task), name, metrics, f"{seconds:.0f}"))
     return table(
         ("task", "start", "score (%), mean ± standard deviation over seeds", "seconds"), rows
     )
@@ -188,7 +199,12 @@ def _classes(evaluation: Evaluation, task: str) -> str:
             ]
             cells.append(f"{np.mean(values):.1f}" if values else "–")
         rows.append((kind, *cells))
-    return f"<section><h2>{text(task)}, class by class (%)</h2>{table(('class', *names), rows)}</section>"
+    title = f"{_written(task)}, class by class (%)"
+    return f"<details><summary>{text(title)}</summary>{table(('class', *names), rows)}</details>"
+
+
+def _written(name: str) -> str:
+    return NAMES.get(name, name)
 
 
 def _named(part: Measured) -> str:

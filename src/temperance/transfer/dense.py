@@ -38,6 +38,7 @@ class DenseTask(ABC):
     """
 
     default_steps: ClassVar[int]
+    rate: ClassVar[float] = RATE
     model_: nn.Module
 
     def __init__(
@@ -73,6 +74,7 @@ class DenseTask(ABC):
                 shuffled(len(data), min(BATCH, len(data)), self.steps, self.seed),
                 lambda rows: self.loss(self.samples(data, rows.tolist())),
                 self.steps,
+                rate=self.rate,
                 on_step=self.on_step,
             )
         self.model_.eval()

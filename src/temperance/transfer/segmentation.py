@@ -38,7 +38,8 @@ class Segmentation(DenseTask):
     something). With a single cross-entropy, thin things on much ground collapse to ground.
     """
 
-    default_steps = 600
+    default_steps = 1500
+    rate = 4e-3
 
     def predict(self, data: AnnotatedSet) -> list[ClassMap]:
         """The class of each pixel of each picture: 0 for the ground, class number + 1."""
