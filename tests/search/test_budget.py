@@ -1,5 +1,6 @@
 """A budget is kept to, and no point of a search is run twice."""
 
+import math
 import multiprocessing
 import threading
 import time
@@ -10,7 +11,7 @@ import pytest
 
 from temperance import InputError
 from temperance.search import SearchConfig, plan
-from temperance.search.budget import _measured, _study, spread
+from temperance.search.budget import _measured, _study, ranked, spread
 
 CONFIG = SearchConfig(data="digits", fingerprint="0", budget=2, epochs=16, lowest=0.05, highest=1)
 POINTS = [(t, 4) for t in spread(0.05, 1.0, 6)]
@@ -81,3 +82,10 @@ def test_processes_on_one_study_share_its_points(tmp_path: Path) -> None:
         process.join(timeout=120)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert Counter(map(float, log.read_text().split())) == Counter([t for t, _ in POINTS])
+
+
+def test_a_far_temperature_must_be_better_by_more() -> None:
+    far = 0.2 * math.e
+    assert ranked({far: 0.919, 0.2: 0.9}) == [0.2, far]
+    assert ranked({far: 0.921, 0.2: 0.9}) == [far, 0.2]
+    assert ranked({0.2 / math.e**2: 0.979, 0.2: 0.9})[0] == 0.2

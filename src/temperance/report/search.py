@@ -8,6 +8,7 @@ from temperance.report.page import Part, asset, figure, page, table, text
 from temperance.runs import write_atomic
 from temperance.runs.results import Results, Search
 from temperance.search import METRIC_NAMES, SearchConfig, against_pixels, pixels_in_words
+from temperance.search.config import PULL, UNSEARCHED
 from temperance.search.member import RUNG_ROWS
 
 REPORT = "report.html"
@@ -111,7 +112,8 @@ def _method(results: Results, config: SearchConfig) -> str:
         f"Data: {data.name}, {data.size} × {data.size}, {len(data.classes)} classes. {data.train:,} images "
         f"train, {data.validation:,} choose τ (validation), {data.test:,} are only reported (test).",
         f"Successive halving: temperatures spread evenly over log τ from {config.lowest:g} to "
-        f"{config.highest:g}; each length begins anew, with a schedule of its own. The last is kept.",
+        f"{config.highest:g}; each length begins anew, with a schedule of its own. The last is kept. "
+        f"Ranked by accuracy less {PULL:g} · log²(τ/{UNSEARCHED:g}), for short trainings are noisy.",
         "Measured on "
         + ", ".join(f"{name} {value}" for name, value in environment.items() if name != "platform")
         + f"; {environment['platform']}.",
