@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import Ridge
 
+from temperance.search.config import UNSEARCHED
+
 MATRIX = Path(__file__).parent / "matrix"
 PAPERS = {0.07: "InstDisc, MoCo v1", 0.1: "SimCLR", 0.2: "MoCo v2", 0.5: "SimCLR on CIFAR-10"}
 # Lengths shorter than this only serve as rungs of a search.
@@ -231,7 +233,7 @@ def halving(others: list[Cell], *, around: bool, pull: float = 0.0) -> Choose:
             elif len(alive) > count:
                 alive = alive[:count]
             values = cell.accuracy("validation", cell.rungs[length])[0]
-            scores = values - pull * np.log(cell.grid.temperatures / 0.2) ** 2
+            scores = values - pull * np.log(cell.grid.temperatures / UNSEARCHED) ** 2
             alive = alive[np.argsort(-scores[alive], kind="stable")]
         return int(alive[0])
 

@@ -82,22 +82,23 @@ class Paper:
         head: of the projection; see ``EncoderSpec``.
         colour_views: how colour images are augmented; grey ones by ``"default"``, which mirrors no letters.
         momentum: of the slow encoder or of the bank, where there is one.
-        epochs: for one of the others. Into a bank each image comes once an epoch, and as one view, not two.
+        epoch_factor: epochs for one of the others. Into a bank each image comes once
+            an epoch, and as one view, not two.
     """
 
     temperature: float | str
     head: str
     colour_views: str
     momentum: float = 0.0
-    epochs: int = 1
+    epoch_factor: int = 1
 
 
 PAPERS: dict[Method, Paper] = {
     "simclr": Paper(0.1, "mlp", "simclr"),
     "moco-v1": Paper(0.07, "linear", "default", momentum=0.999),
     "moco-v2": Paper(0.2, "mlp", "moco-v2", momentum=0.999),
-    "instdisc": Paper(0.07, "linear", "default", momentum=0.5, epochs=4),
-    "instdisc-softmax": Paper(0.07, "linear", "default", momentum=0.5, epochs=4),
+    "instdisc": Paper(0.07, "linear", "default", momentum=0.5, epoch_factor=4),
+    "instdisc-softmax": Paper(0.07, "linear", "default", momentum=0.5, epoch_factor=4),
     "supcon": Paper(0.1, "mlp", "simclr"),
     "paired": Paper("learnable:0.07", "mlp", "simclr"),
 }

@@ -153,4 +153,4 @@ def default_epochs(training_images: int, batch_size: int, method: Method = "simc
         88
     """
     steps = max(1, training_images // min(batch_size, training_images))
-    return max(5, math.ceil(DEFAULT_STEPS / steps)) * PAPERS[method].epochs
+    return max(5, math.ceil(DEFAULT_STEPS / steps)) * PAPERS[method].epoch_factor
