@@ -41,7 +41,6 @@ DILEMMA = (
     "tolerance",
     "effective_negatives",
     "false_negative_mass",
-    "local_separation",
     "neighbour_consistency",
 )
 ACCURACIES = {"knn_accuracy": "kNN", "linear_accuracy": "linear", "few_shot_accuracy": "5-shot"}
