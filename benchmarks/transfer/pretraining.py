@@ -75,7 +75,7 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             origin = {"data": DATA, "views": VIEWS, "temperature": temperature, "seed": seed}
             origin |= {"steps": asked.steps, "batch_size": BATCH, "learning_rate": RATE}
-            save_encoder(encoder, folder, origin | {"seconds": round(seconds, 1)})
+            save_encoder(encoder, folder, origin | {"figures": {"seconds": round(seconds, 1)}})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """``temperance evaluate``: what it measures, keeps, goes on with and refuses."""
 
 import json
+import shutil
 from importlib import resources
 from pathlib import Path
 
@@ -62,6 +63,30 @@ def test_a_sweeps_members_are_measured_once_beside_random_weights(members: Path,
     assert again.err == ""
     assert run(*command, "--steps", "9") == 2
     assert "was measured with steps = None, not 9" in capsys.readouterr().err
+
+
+def test_extractors_of_several_seeds_have_heads_and_random_weights_of_as_many(
+    members: Path, capsys
+) -> None:
+    one = members / "members" / "t0.1-s0"
+    description = json.loads((one / "encoder.json").read_text())
+    for seed in (1, 2):
+        other = shutil.copytree(one, members / "members" / f"t0.1-s{seed}")
+        description["origin"] |= {"seed": seed, "figures": {"loss": seed}}
+        (other / "encoder.json").write_text(json.dumps(description))
+    assert run("evaluate", str(members), "--task", "few-shot", "--seeds", "2", "--json") == 0
+    parts = json.loads(capsys.readouterr().out)["parts"]
+    seeds = {
+        name: [p["seed"] for p in parts if Path(p["extractor"]).name == name]
+        for name in ("t0.1-s0", "t0.1-s1", "t0.1-s2", "t0.5-s0", "")
+    }
+    assert seeds == {
+        "t0.1-s0": [0, 3],
+        "t0.1-s1": [1, 4],
+        "t0.1-s2": [2, 5],
+        "t0.5-s0": [0, 1],
+        "": [0, 1, 2, 3, 4, 5],
+    }
 
 
 def test_scenes_serve_every_task(members: Path, capsys, monkeypatch) -> None:

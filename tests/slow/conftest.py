@@ -1,6 +1,7 @@
 """A browser, and pages opened in it that must neither ask for anything nor complain."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,24 @@ def visit(browser, address):
         context.close()
     assert complaints == []
     assert set(requests) == {address}
+
+
+@pytest.fixture
+def saved():
+    """Save a figure as a person does; returns the file's name and content."""
+
+    def save(page, name: str, kind: str, *, by_key: bool = False) -> tuple[str, bytes]:
+        button = page.locator(f"[id='figure-{name}']").get_by_role("button", name=kind)
+        with page.expect_download() as download:
+            if by_key:
+                button.focus()
+                page.keyboard.press("Enter")
+            else:
+                button.click()
+        path = Path(download.value.path())
+        return download.value.suggested_filename, path.read_bytes()
+
+    return save
 
 
 @pytest.fixture

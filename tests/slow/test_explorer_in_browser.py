@@ -1,10 +1,14 @@
 """The explorer as a person meets it: in a browser, by pointer and by keys, in both languages."""
 
+import csv
+import io
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn.functional import cross_entropy, normalize
 
 from temperance import NTXent
@@ -302,3 +306,42 @@ def test_on_paper_the_page_is_light_and_has_no_controls(visit):
     assert ground == "rgb(251, 250, 246)"
     assert page.locator("#explorer .dial").is_hidden()
     assert page.locator("#themes").is_hidden()
+
+
+def test_every_drawing_can_be_saved_as_it_stands(visit, saved):
+    page = visit(theme="dark")
+    names = page.evaluate("[...document.querySelectorAll('figure')].map(figure => figure.id)")
+    assert len(names) == 8
+    for name in (name.removeprefix("figure-") for name in names):
+        file, drawing = saved(page, name, "SVG")
+        assert file == f"{name}.svg"
+        assert len(list(ElementTree.fromstring(drawing).iter())) > 20
+        assert b"var(" not in drawing
+        picture = Image.open(io.BytesIO(saved(page, name, "PNG")[1])).convert("RGB")
+        assert len(picture.getcolors(maxcolors=1 << 24)) > 20
+        rows = list(csv.reader(io.StringIO(saved(page, name, "CSV")[1].decode())))
+        assert len({len(row) for row in rows}) == 1
+        assert len(rows) > 1
+
+
+def test_saved_numbers_are_those_of_the_moment(visit, saved):
+    page = visit()
+    turn(page, 0.5)
+    page.get_by_role("button", name="中文").click()
+    assert page.get_by_role("group", name="另存为").count() == 8
+    rows = list(csv.DictReader(io.StringIO(saved(page, "explorer-anchor", "CSV")[1].decode())))
+    similarities = torch.tensor([float(r["similarity"]) for r in rows[1:]], dtype=torch.float64)
+    shares = [float(r["share of the push"]) for r in rows[1:]]
+    np.testing.assert_allclose(shares, relative_penalty(similarities, 0.5), atol=1e-9)
+    rows = list(csv.reader(io.StringIO(saved(page, "explorer-shares", "CSV")[1].decode())))
+    assert rows[0] == ["temperature τ", "Q", "O", "C", "X"]
+    assert len(rows) == 1 + 121
+
+
+def test_meridians_that_are_not_drawn_are_not_saved(visit, saved):
+    page = visit()
+    hidden = b'display="none"'
+    assert hidden in saved(page, "explorer-anchor", "SVG")[1]
+    page.get_by_role("button", name="Sphere").click()
+    page.evaluate("new Promise(requestAnimationFrame)")
+    assert hidden not in saved(page, "explorer-anchor", "SVG")[1]

@@ -94,22 +94,11 @@ def test_the_explorer_stands_in_a_tab_and_neither_has_grave_faults(
     assert page.locator(".answer").is_visible()
 
 
-def saved(page, name: str, kind: str, *, by_key: bool = False) -> tuple[str, bytes]:
-    """Save a figure as a person does; returns the file's name and content."""
-    button = page.locator(f"[id='figure-{name}']").get_by_role("button", name=kind)
-    with page.expect_download() as download:
-        if by_key:
-            button.focus()
-            page.keyboard.press("Enter")
-        else:
-            button.click()
-    path = Path(download.value.path())
-    return download.value.suggested_filename, path.read_bytes()
-
-
-def test_every_figure_can_be_saved_and_is_named_after_the_run(visit) -> None:
+def test_every_figure_can_be_saved_and_is_named_after_the_run(visit, saved) -> None:
     page = visit()
-    names = page.evaluate("[...document.querySelectorAll('figure')].map(figure => figure.id)")
+    names = page.evaluate(
+        "[...document.querySelectorAll('[data-tab=report] figure')].map(figure => figure.id)"
+    )
     lengths = ("lengths-linear", "lengths-knn", "lengths-few-shot")
     first = ("choice", *lengths, "dilemma", "push", "similarity")
     assert names[: len(first)] == [f"figure-{n}" for n in first]
@@ -124,7 +113,7 @@ def test_every_figure_can_be_saved_and_is_named_after_the_run(visit) -> None:
 @pytest.mark.parametrize(
     ("theme", "ground"), [("light", "rgb(251, 250, 246)"), ("dark", "rgb(21, 23, 28)")]
 )
-def test_a_saved_drawing_stands_alone_and_a_picture_shows_it(visit, theme, ground) -> None:
+def test_a_saved_drawing_stands_alone_and_a_picture_shows_it(visit, saved, theme, ground) -> None:
     page = visit(theme=theme)
     drawing = saved(page, "push", "SVG")[1].decode()
     root = ElementTree.fromstring(drawing)
@@ -142,7 +131,7 @@ def test_a_saved_drawing_stands_alone_and_a_picture_shows_it(visit, theme, groun
     assert f"rgb{max(colours)[1]}" == ground
 
 
-def test_saved_numbers_are_those_of_the_results(visit, address) -> None:
+def test_saved_numbers_are_those_of_the_results(visit, saved, address) -> None:
     results = read_results(Path(unquote(address.removeprefix("file://"))).parent)
     rows = list(csv.DictReader(io.StringIO(saved(visit(), "choice", "CSV")[1].decode())))
     for metric, title in (

@@ -15,6 +15,7 @@
       const value = style.getPropertyValue(name);
       if (value !== above?.getPropertyValue(name)) to.setAttribute(name, value);
     }
+    if (style.display === "none") to.setAttribute("display", "none");
     if (style.opacity !== "1") to.setAttribute("opacity", style.opacity);
     for (const name of ["class", "style"]) to.removeAttribute(name);
     for (const [i, child] of [...from.children].entries()) {
@@ -70,20 +71,25 @@
   }
 
   for (const figure of document.querySelectorAll("figure[id]")) {
-    const svg = figure.querySelector("svg.chart");
+    const svg = figure.querySelector("svg");
     const picture = svg ?? figure.querySelector("img");
-    const about = svg?.querySelector("title").textContent ?? picture.alt;
+    picture.id ||= `${figure.id}-picture`;
     const row = document.createElement("div");
     row.className = "save";
     row.setAttribute("role", "group");
-    row.setAttribute("aria-label", `Save figure: ${about}`);
-    row.append("Save as");
+    const said = document.createElement("span");
+    said.id = `${figure.id}-save`;
+    said.dataset.word = "save-as"; // for the explorer, which speaks two languages
+    said.textContent = "Save as";
+    row.setAttribute("aria-labelledby", `${said.id} ${picture.id}`);
+    row.append(said);
     for (const [format, make] of Object.entries(svg ? ofChart : ofImage)) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = format;
       button.addEventListener("click", async () => {
         const name = [run, figure.id.replace("figure-", "")].filter(Boolean).join("-");
+        picture.dispatchEvent(new Event("save")); // what is drawn by hand writes its numbers now
         keep(await make(picture), `${name.replace(/[^\p{L}\p{N}._-]+/gu, "-")}.${format.toLowerCase()}`);
       });
       row.append(button);

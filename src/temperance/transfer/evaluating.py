@@ -1,5 +1,6 @@
 """Every task, from every start, with every seed: measured one by one, each kept as it ends."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -55,6 +56,12 @@ class Extractor:
         value = self.origin.get("temperature")
         return float(value) if isinstance(value, int | float) else None
 
+    @property
+    def kind(self) -> str:
+        """What it was trained on and how, but for the seed; its path, if that is not known."""
+        how = {k: v for k, v in self.origin.items() if k not in ("seed", "figures")}
+        return json.dumps(how, sort_keys=True) if how else str(self.path)
+
 
 def extractors(paths: list[Path]) -> list[Extractor]:
     """Load extractors; the folder of a sweep stands for all its members.
@@ -93,7 +100,8 @@ def evaluate(
         tasks: names out of ``TASKS``.
         settings: data, steps, frozen.
         folder: where ``evaluation.json`` is kept.
-        seeds: how often each is measured.
+        seeds: how often each is measured. Extractors that differ in their seed only are measured with heads
+            of seeds of their own, and random and supervised starts as many times.
         with_supervised: whether to compare with pretraining by labels, for as many steps as the first
             extractor's.
         root: where downloads and scenes are kept.
@@ -149,13 +157,20 @@ def evaluate(
 def _plan(
     found: list[Extractor], tasks: list[str], seeds: int, with_supervised: bool
 ) -> Iterator[tuple[str, Start, Extractor, int]]:
-    for seed in range(seeds):
+    """Extractors that differ in their seed alone get heads of seeds of their own, other starts as many."""
+    alike: dict[str, list[Extractor]] = {}
+    for one in found:
+        alike.setdefault(one.kind, []).append(one)
+    most = max(map(len, alike.values()))
+    for round_ in range(seeds):
         for task in tasks:
-            for one in found:
-                yield task, "pretrained", one, seed
-            yield task, "random", found[0], seed
-            if with_supervised:
-                yield task, "supervised", found[0], seed
+            for group in alike.values():
+                for place, one in enumerate(group):
+                    yield task, "pretrained", one, round_ * len(group) + place
+            for seed in range(round_ * most, (round_ + 1) * most):
+                yield task, "random", found[0], seed
+                if with_supervised:
+                    yield task, "supervised", found[0], seed
 
 
 def _evaluator(task: str, encoder: Encoder, seed: int, settings: Settings) -> Evaluator[Any]:

@@ -63,6 +63,9 @@ function anchorScene(root) {
   });
   ball.things.append(anchor);
 
+  let shown = [];
+  drawing.numbers(svg, () => [["name", "kind", "degrees from the anchor", "similarity", "share of the push", "slope"], ...shown]);
+
   function move(item, [x, y, z]) {
     const length = Math.hypot(x, y, z) || 1;
     item.away = Math.acos(Math.min(Math.max(y / length, -1), 1)) / degree;
@@ -90,6 +93,10 @@ function anchorScene(root) {
     const [positive, ...negatives] = items;
     const found = infoNCE(similarity(positive), negatives.map(similarity), tau);
     const pulled = sum(found.probabilities);
+    shown = items.map((item, i) => {
+      const [share, slope] = i === 0 ? ["", found.pull] : [found.shares[i - 1], found.pushes[i - 1]];
+      return [say(`item-${item.name}`), say(`kind-${item.kind}`), item.away, similarity(item), share, slope];
+    });
     svg.toggleAttribute("data-flat", flat);
     ball.drawGraticule(flat);
     const { x, y, depth } = place([0, 1, 0]);

@@ -41,6 +41,16 @@ const drawing = (() => {
     return `M${at(0, half)}L${at(neck, half)}L${at(neck, wing)}L${at(length, 0)}L${at(neck, -wing)}L${at(neck, -half)}L${at(0, -half)}z`;
   }
 
+  // What a drawing was made from, written when it is saved: a head and rows.
+  function numbers(svg, make) {
+    const data = document.createElementNS(SVG, "metadata");
+    svg.prepend(data);
+    const cell = (value) => (/[",\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
+    svg.addEventListener("save", () => {
+      data.textContent = make().map((row) => `${row.map(cell).join(",")}\n`).join("");
+    });
+  }
+
   // A chart of lines over τ on a logarithmic axis, with a mark that moves along.
   const CHART = { width: 560, height: 360, left: 58, right: 542, top: 40, bottom: 300 };
   const TAUS = Array.from({ length: 121 }, (_, i) => 10 ** (-2 + i / 40));
@@ -65,6 +75,11 @@ const drawing = (() => {
     const far = element(svg, "text", { class: "muted", x: right, y: bottom + 44, "text-anchor": "end" });
     const mark = element(svg, "path", { class: "mark" });
     const lines = new Map();
+    numbers(svg, () => {
+      const drawn = [...lines.values()];
+      const head = drawn.map(({ text }) => text.textContent);
+      return [["temperature τ", ...head], ...TAUS.map((tau, i) => [tau, ...drawn.map(({ values }) => values[i])])];
+    });
 
     function line(key, values, colour, label) {
       if (!lines.has(key)) {
@@ -75,7 +90,9 @@ const drawing = (() => {
           text: element(group, "text", { class: "label" }),
         });
       }
-      const { path, dot, text } = lines.get(key);
+      const made = lines.get(key);
+      made.values = values;
+      const { path, dot, text } = made;
       const points = values.map((v, i) => `${x(TAUS[i]).toFixed(1)} ${y(v).toFixed(1)}`);
       path.setAttribute("d", `M${points.join("L")}`);
       text.textContent = label ?? "";
@@ -219,5 +236,5 @@ const drawing = (() => {
     return { things, rim, place, turned, untwisted, under, drawGraticule, radius: RADIUS, centre: CENTRE };
   }
 
-  return { element, set, ink, shape, heat, arrow, tauChart, ball, turn, TAUS };
+  return { element, set, ink, shape, heat, arrow, numbers, tauChart, ball, turn, TAUS };
 })();

@@ -43,6 +43,13 @@ function embeddingsScene(root, cloud) {
   const chart = drawing.tauChart(part("chart"), { high: 100, ticks: [0, 25, 50, 75, 100] });
   const list = part("hardest");
 
+  drawing.numbers(part("picture"), () => [
+    ["row", "class", "x", "y", "z", "similarity to the chosen"],
+    ...cloud.rows.map((row, i) => [
+      row, cloud.classes ? cloud.names[kind(i)] : "", ...cloud.places[i], i === chosen ? 1 : cosine(i, chosen),
+    ]),
+  ]);
+
   let places = [];
 
   function turned() {

@@ -75,6 +75,14 @@ function trainingScene(root) {
   const past = element(plane, "g");
   const present = element(plane, "circle", { class: "present", r: 11 });
 
+  const rows = (values) => values.map((value, i) => [classes[i], ...value]);
+  drawing.numbers(part("picture"), () => [["class", "x", "y", "z"], ...rows(pictures.map((_, i) => [...points.subarray(3 * i, 3 * i + 3)]))]);
+  drawing.numbers(input, () => [["class", "x", "y"], ...rows(pictures)]);
+  drawing.numbers(plane, () => {
+    const reached = { tau, uniformity: uniformity(points), tolerance: tolerance(points, classes) };
+    return [["temperature τ", "uniformity", "tolerance"], ...[...history, reached].map((one) => [one.tau, one.uniformity, one.tolerance])];
+  });
+
   function drawBall() {
     ball.drawGraticule(false);
     dots.forEach((dot, i) => {
