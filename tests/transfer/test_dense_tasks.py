@@ -12,6 +12,7 @@ from temperance import InputError
 from temperance.data.annotated import VOID, AnnotatedSplits, Sample, cut_out
 from temperance.encoders import Encoder
 from temperance.report.answers import COLOURS, answers
+from temperance.transfer.dense import _jitter
 from temperance.transfer.detection import Detection, Detections, average_precision
 from temperance.transfer.segmentation import Segmentation, overlap
 
@@ -81,6 +82,34 @@ def by_coco(found: list[Detections], truth: list[Sample]) -> list[float]:
         run.accumulate()
         run.summarize()
     return [float(run.stats[i]) for i in (1, 0, 2)]
+
+
+def test_training_moves_a_picture_its_boxes_and_its_masks_together() -> None:
+    image, class_map = np.zeros((1, 64, 64), np.uint8), np.zeros((64, 64), np.uint8)
+    image[0, 20:40, 24:48] = 255
+    class_map[20:40, 24:48] = 2
+    box = np.array([[24, 20, 48, 40]], np.float32)
+    sample = Sample(image, box, np.array([1]), np.array([True]), class_map)
+    torch.manual_seed(0)
+    found = _jitter()([sample] * 50)
+    sides = []
+    for one in found:
+        assert one.image.dtype == one.class_map.dtype == np.uint8
+        assert set(np.unique(one.class_map)) <= {0, 2, VOID}
+        assert (one.labels.tolist(), one.ignored.tolist()) == ([1], [True])
+        rows, columns = np.nonzero(one.class_map == 2)
+        drawn = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        np.testing.assert_allclose(one.boxes[0], drawn, atol=1.5)
+        bright = np.argwhere(one.image[0] > one.image.max() / 2)
+        np.testing.assert_allclose(bright.min(0), [drawn[1], drawn[0]], atol=1.5)
+        sides.append(one.boxes[0, 2] - one.boxes[0, 0])
+    assert min(sides) < 0.9 * 24 < 1.1 * 24 < max(sides)
+
+
+def test_what_the_move_leaves_nothing_of_teaches_nothing() -> None:
+    image, box = np.zeros((1, 64, 64), np.uint8), np.array([[0, 0, 3, 3]], np.float32)
+    sample = Sample(image, box, np.array([0]), np.array([False]), None)
+    assert len(_jitter()([sample])[0].boxes) == len(_jitter()([sample])[0].labels) == 0
 
 
 def test_average_precision_is_cocos() -> None:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from temperance.data.annotated import AnnotatedSet, Sample
+from temperance.data.annotated import VOID, AnnotatedSet, Sample
 from temperance.encoders import Encoder, FeatureMaps
 from temperance.errors import InputError
 
@@ -20,6 +20,10 @@ RATE = 2e-3
 WEIGHT_DECAY = 1e-4
 WARM_UP = 0.05
 SIDE = 128
+# In training pictures are moved by so much of their side, scaled and lit by factors in these ranges.
+MOVED, SCALED, LIGHT = (0.1, 0.1), (0.8, 1.25), 0.4
+# Of what the move leaves of an object, in pixels, for it to teach.
+LEAST_SIDE = 4
 
 OnStep = Callable[[int], None]
 Task = TypeVar("Task", bound="DenseTask")
@@ -30,7 +34,7 @@ class DenseTask(ABC):
 
     Args:
         encoder: the extractor; a copy of it is trained, or frozen.
-        steps: of training, 8 pictures each; None for as many as the task is wont to take.
+        steps: of training, ``batch`` pictures each; None for as many as the task is wont to take.
         frozen: train the head only.
         side: pictures are scaled so that their longer side is this many pixels.
         seed: of the head's weights and the order of pictures.
@@ -38,6 +42,7 @@ class DenseTask(ABC):
     """
 
     default_steps: ClassVar[int]
+    batch: ClassVar[int] = BATCH
     rate: ClassVar[float] = RATE
     model_: nn.Module
 
@@ -65,14 +70,15 @@ class DenseTask(ABC):
         self.classes_ = data.classes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
+            jitter = _jitter()
             maps = _copied_maps(self.encoder, self.side, frozen=self.frozen)
             self.model_ = self.built(maps, len(data.classes)).train()
             if self.frozen:  # its batch normalisation keeps its statistics
                 maps.eval()
             run_steps(
                 [p for p in self.model_.parameters() if p.requires_grad],
-                shuffled(len(data), min(BATCH, len(data)), self.steps, self.seed),
-                lambda rows: self.loss(self.samples(data, rows.tolist())),
+                shuffled(len(data), min(self.batch, len(data)), self.steps, self.seed),
+                lambda rows: self.loss(jitter(self.samples(data, rows.tolist()))),
                 self.steps,
                 rate=self.rate,
                 on_step=self.on_step,
@@ -103,6 +109,50 @@ def _copied_maps(encoder: Encoder, side: int, *, frozen: bool) -> FeatureMaps:
     # What the contrastive loss alone needs would only ask for gradients that never come.
     own.head.requires_grad_(False)
     return FeatureMaps(own, side)
+
+
+def _jitter() -> Callable[[list[Sample]], list[Sample]]:
+    """Samples at other sizes and places and in other light, drawn anew by torch's random numbers.
+
+    Without it a head learns two thousand pictures by heart.
+    """
+    try:
+        from torchvision import tv_tensors
+        from torchvision.transforms import InterpolationMode, v2
+    except ImportError as error:
+        raise InputError(
+            "detection and segmentation come with torchvision; install it with: "
+            "pip install 'temperance[detection]'"
+        ) from error
+    beyond = {tv_tensors.Image: 0, tv_tensors.Mask: VOID, "others": 0}
+    change = v2.Compose(
+        [
+            v2.RandomAffine(
+                0, MOVED, SCALED, interpolation=InterpolationMode.BILINEAR, fill=beyond
+            ),
+            v2.ColorJitter(brightness=LIGHT, contrast=LIGHT),
+            v2.ClampBoundingBoxes(),
+            v2.SanitizeBoundingBoxes(
+                min_size=LEAST_SIDE, labels_getter=lambda x: (x["labels"], x["ignored"])
+            ),
+        ]
+    )
+
+    def one(sample: Sample) -> Sample:
+        image, size = torch.from_numpy(sample.image), sample.image.shape[-2:]
+        boxes = torch.from_numpy(sample.boxes)
+        given = {
+            "image": tv_tensors.Image(image),
+            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size),
+            "labels": torch.from_numpy(sample.labels),
+            "ignored": torch.from_numpy(sample.ignored),
+        }
+        if sample.class_map is not None:
+            given["class_map"] = tv_tensors.Mask(torch.from_numpy(sample.class_map))
+        found = {name: value.numpy() for name, value in change(given).items()}
+        return Sample(**{"class_map": None, **found})
+
+    return lambda samples: [one(sample) for sample in samples]
 
 
 def as_images(pictures: Sequence[UInt8[np.ndarray, "c s s"]]) -> Float[Tensor, "n c s s"]:

@@ -56,7 +56,7 @@ class Detection(DenseTask):
     Args:
         encoder: the extractor; a copy of it is trained, or frozen.
         detector: one of those above.
-        steps: of training, 8 pictures each; None for 1,000.
+        steps: of training, 16 pictures each; None for 2,500.
         frozen: train the detector only.
         side: pictures are scaled so that their longer side is this many pixels.
         seed: of the head's weights and the order of pictures.
@@ -66,7 +66,8 @@ class Detection(DenseTask):
         InputError: if torchvision is missing, or there is no such detector.
     """
 
-    default_steps = 1000
+    default_steps = 2500
+    batch = 16
 
     def __init__(
         self,
