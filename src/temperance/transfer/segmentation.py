@@ -38,7 +38,7 @@ class Segmentation(DenseTask):
     something). With a single cross-entropy, thin things on much ground collapse to ground.
     """
 
-    default_steps = 1500
+    default_steps = 2000
     rate = 4e-3
 
     def predict(self, data: AnnotatedSet) -> list[ClassMap]:
