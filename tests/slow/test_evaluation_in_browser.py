@@ -1,4 +1,4 @@
-"""The pages of an evaluation and of a budgeted search, as a person opens them."""
+"""The pages of an evaluation, of a training and of a budgeted search, as a person opens them."""
 
 import subprocess
 import sys
@@ -22,6 +22,12 @@ def searched(folder: Path) -> Path:
     return folder / "report.html"
 
 
+def trained(folder: Path) -> Path:
+    options = ["--epochs", "12", "--temperature", "cosine:0.1,1.0", "--out", str(folder)]
+    subprocess.run([*COMMAND, "train", "digits", *options], check=True, capture_output=True)
+    return folder / "report.html"
+
+
 def evaluated(folder: Path) -> Path:
     for seed, temperature in enumerate((0.1, 0.5)):
         torch.manual_seed(seed)
@@ -37,7 +43,9 @@ def evaluated(folder: Path) -> Path:
     return folder / "evaluation.html"
 
 
-@pytest.fixture(scope="module", params=[searched, evaluated], ids=["search", "evaluation"])
+@pytest.fixture(
+    scope="module", params=[searched, trained, evaluated], ids=["search", "training", "evaluation"]
+)
 def address(request, tmp_path_factory) -> str:
     return request.param(tmp_path_factory.mktemp("pages") / "run").as_uri()
 

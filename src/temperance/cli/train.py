@@ -35,6 +35,7 @@ from temperance.methods import (
 )
 from temperance.methods.batches import Batches
 from temperance.report.search import write_search_report
+from temperance.report.training import REPORT, write_training_report
 from temperance.runs import make_folder, write_atomic
 from temperance.runs.config import claim_folder
 from temperance.runs.results import Results, check_results, write_results
@@ -127,6 +128,7 @@ def run_train(
     )
     write_atomic(folder / "metrics.csv", metrics_table([run]))
     write_results(folder, results)
+    write_training_report(folder, results, images, parts)
     if as_json:
         print(results.model_dump_json(by_alias=True, indent=1))
     else:
@@ -224,3 +226,4 @@ def _print(results: Results, folder: Path) -> None:
         highlight=False,
     )
     output.print(f"The extractor: {folder / 'encoder.safetensors'}", soft_wrap=True)
+    output.print(f"Look at it:    {folder / REPORT}", soft_wrap=True)

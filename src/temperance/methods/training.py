@@ -46,11 +46,14 @@ class Training:
         encoder: in evaluation mode, on the CPU.
         losses: mean loss of each epoch, in nats; not comparable between temperatures.
         temperature: τ of the last batch, its mean where each anchor has one.
+        readings: what τ did on the way, every 50 steps or more often: ``step``, ``tau`` and those of
+            ``temperance.diagnosis.monitor.Reading``.
     """
 
     encoder: Encoder
     losses: list[float]
     temperature: float
+    readings: list[dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,9 @@ def train(
             trainer.fit(method, loader, ckpt_path=resume, weights_only=True)
     if alone and dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
-    return Training(encoder.cpu().float().eval(), record.losses, record.temperature)
+    return Training(
+        encoder.cpu().float().eval(), record.losses, record.temperature, record.readings
+    )
 
 
 def untrained(

@@ -13,9 +13,11 @@ from temperance.diagnosis.monitor import TemperatureMonitor
 from temperance.errors import InputError
 from temperance.methods.method import DIVERGED, Method
 
-# Steps between two readings of the temperature, and between two rows of a log.
-READ_EVERY = 50
+# Steps between two looks for nan, and between two rows of a log.
+CHECK_EVERY = 50
 LOG_EVERY = 10
+# Steps between two readings of the temperature, at most, and how many a short training has.
+READ_EVERY, READINGS = 50, 20
 # Seconds between two looks.
 LOOK_EVERY = 0.25
 
@@ -83,6 +85,7 @@ class Record(Callback):
         self.on_look = on_look
         self.losses: list[float] = []
         self.temperature = float("nan")
+        self.readings: list[dict[str, float]] = []
         self._steps: list[Tensor] = []
         self._checked = 0
         self._figures: dict[str, float] = {}
@@ -105,9 +108,10 @@ class Record(Callback):
             loss = trainer.strategy.reduce(loss.clone(), reduce_op="mean")
         self._steps.append(loss)
         # On a GPU to look at each would be to wait for it.
-        if pl_module.device.type == "cpu" or step % READ_EVERY == 0:
+        if pl_module.device.type == "cpu" or step % CHECK_EVERY == 0:
             self._check(trainer)
-        if step % READ_EVERY == 0 and pl_module.observed is not None:
+        every = min(READ_EVERY, max(1, pl_module.steps // READINGS))
+        if step % every == 0 and pl_module.observed is not None:
             anchors, positives, negatives, labels = pl_module.observed
             rule = pl_module.temperature
             self._monitor.observe(step, anchors, positives, rule.last, negatives, labels, rule)
@@ -131,12 +135,18 @@ class Record(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Losses so far, those of an unfinished epoch among them."""
         steps = torch.stack(self._steps).cpu() if self._steps else torch.empty(0)
-        return {"losses": list(self.losses), "temperature": self.temperature, "steps": steps}
+        return {
+            "losses": list(self.losses),
+            "temperature": self.temperature,
+            "readings": list(self.readings),
+            "steps": steps,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Those again."""
         self.losses = list(state_dict["losses"])
         self.temperature = state_dict["temperature"]
+        self.readings = list(state_dict["readings"])
         self._steps = list(state_dict["steps"])
 
     def on_save_checkpoint(
@@ -160,6 +170,8 @@ class Record(Callback):
 
     def _read(self, figures: dict[str, float], step: int) -> None:
         self._figures = figures
+        told = {name.removeprefix("temperature/"): value for name, value in figures.items()}
+        self.readings.append({"step": float(step), **told})
 
     def _look(self, trainer: Trainer, module: Method) -> None:
         step = trainer.global_step

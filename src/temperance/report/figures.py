@@ -27,7 +27,7 @@ from temperance.report.svg import (
     scatter_chart,
     series_colour,
 )
-from temperance.runs.results import Choice, Results, Search, Trial
+from temperance.runs.results import Choice, Results, Run, Search, Trial
 from temperance.search import LABEL_FREE, METRIC_NAMES
 
 TAU = Axis("temperature τ", log=True)
@@ -38,6 +38,9 @@ USES = {
     LABEL_FREE: "consistency of neighbours",
 }
 PUSH_BINS = 40
+# A longer line needs no dots, and is smoother without.
+POINTED = 30
+READ = {"positive_similarity": "its other view", "hardest_negative": "its hardest negative"}
 # A map of more points takes minutes to compute and shows no more.
 MAP_POINTS = 700
 
@@ -204,6 +207,46 @@ def rungs_figure(results: Results) -> str:
         "Each length of training goes on with the best temperatures of the one before it.",
         Axis("temperature τ", log=True),
         Panel(Axis(f"{USES[chosen.metric]}, accuracy (%)"), lines, mark=mark),
+    )
+
+
+def course_figure(run: Run, readings: Mapping[str, Sequence[float]]) -> str:
+    """Draw the loss of each epoch and, under it, what τ did meanwhile.
+
+    Args:
+        run: a training.
+        readings: by name, ``epoch`` among them; empty where training was too short for any.
+    """
+    epochs = [float(epoch + 1) for epoch in range(len(run.losses))]
+    losses = [Series("", epochs, run.losses, "accent", points=len(epochs) <= POINTED)]
+    panels = [Panel(Axis("loss (nats), mean of each epoch"), losses)]
+
+    def line(title: str, scale: float, *names: str) -> None:
+        named = [(name, readings[name]) for name in names if name in readings]
+        lines = [
+            Series(
+                READ.get(name, "") if len(named) > 1 else "",
+                readings["epoch"],
+                [scale * value for value in values],
+                series_colour(i) if len(named) > 1 else "accent",
+                points=len(values) <= POINTED,
+            )
+            for i, (name, values) in enumerate(named)
+        ]
+        if lines:
+            panels.append(Panel(Axis(title), lines))
+
+    if len(set(readings.get("tau", ()))) > 1:
+        line("temperature τ", 1, "tau")
+    line("effective negatives (% of all)", 100, "effective_share")
+    line("cosine to the anchor", 1, "positive_similarity", "hardest_negative")
+    line("−uniformity: higher is more evenly spread", -1, "uniformity")
+    line("push on the anchor's own class (%)", 100, "false_negative_mass")
+    return line_chart(
+        "The course of training",
+        f"The loss comes from {run.losses[0]:.3g} to {run.losses[-1]:.3g} nats.",
+        Axis("epoch"),
+        *panels,
     )
 
 

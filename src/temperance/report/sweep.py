@@ -3,26 +3,35 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from temperance.data import ImageSet, Splits
-from temperance.geometry import hardness
-from temperance.methods.config import Method, Optimizer
 from temperance.report import figures
 from temperance.report.explorer import explorer_part
 from temperance.report.figures import Space, in_brief, means, uses
-from temperance.report.gallery import NEIGHBOURS, gallery, hardest_anchors
 from temperance.report.page import Part, asset, figure, page, text
+from temperance.report.sections import (
+    LOSSES,
+    MEASURES,
+    OPTIMIZERS,
+    accuracy_table,
+    average,
+    geometry_table,
+    hardest_negatives,
+    maps,
+    plain,
+    pushed,
+    read_space,
+    rows_table,
+)
 from temperance.report.svg import standalone
 from temperance.runs import write_atomic
-from temperance.runs.results import Choice, Results, Run, Spaces
+from temperance.runs.results import Choice, Results
 from temperance.search import (
     METRIC_NAMES,
     SweepConfig,
     against_pixels,
     beside_fixed,
     by_budget,
-    member_arrays,
     pixels_in_words,
     train_command,
 )
@@ -43,44 +52,6 @@ DILEMMA = (
     "false_negative_mass",
     "neighbour_consistency",
 )
-ACCURACIES = {"knn_accuracy": "kNN", "linear_accuracy": "linear", "few_shot_accuracy": "5-shot"}
-MEASURES = {
-    "alignment": ("alignment", "squared distance of the two views; lower is better"),
-    "uniformity": ("uniformity", "lower is spread more evenly"),
-    "tolerance": ("tolerance", "mean cosine within a class"),
-    "effective_negatives": ("effective negatives", "among how many the push is shared"),
-    "false_negative_mass": ("false-negative mass", "share of the push on the anchor's own class"),
-    "positive_similarity": ("positive similarity", "cosine of the two views"),
-    "top10_negative_similarity": ("top-10 negatives", "cosine to the ten hardest"),
-    "local_separation": (
-        "local separation",
-        "positive similarity less that of the top-10 negatives",
-    ),
-    "neighbour_consistency": (
-        "consistency of neighbours",
-        "share of the ten nearest in one view that are so in the other",
-    ),
-    "effective_rank": ("effective rank", "dimensions in use; near 1 is collapse"),
-    "pretext_accuracy": ("own view nearest", "share of images; says nothing of classes"),
-}
-
-
-LOSSES: dict[Method, str] = {
-    "simclr": "SimCLR, NT-Xent within the batch",
-    "moco-v1": "MoCo v1, InfoNCE against a queue",
-    "moco-v2": "MoCo v2, InfoNCE against a queue",
-    "instdisc": "InstDisc, noise-contrastive estimation against a memory bank",
-    "instdisc-softmax": "InstDisc, the softmax over a memory bank",
-    "supcon": "the supervised contrastive loss within the batch",
-    "paired": "CLIP's loss of pairs within the batch",
-}
-OPTIMIZERS: dict[Optimizer, str] = {
-    "adamw": "AdamW with warm-up and cosine, whose steps do not grow with the gradient, so that the 1/τ in "
-    "it is not mistaken for the effect of τ.",
-    "sgd": "SGD with warm-up and cosine, whose steps grow with the gradient and its 1/τ: a lower τ means "
-    "larger steps, too.",
-    "lars": "LARS with warm-up and cosine, whose steps do not grow with the gradient of a layer.",
-}
 
 
 def write_sweep_report(folder: Path, results: Results, images: ImageSet, parts: Splits) -> None:
@@ -100,7 +71,7 @@ def sweep_page(folder: Path, results: Results, images: ImageSet, parts: Splits) 
     """Build the page from the results and from what the members of seed 0 kept."""
     sweeps = by_budget(folder, results)
     first = [group[0] for group in results.by_temperature().values()]
-    spaces = [_space(folder, run) for run in first]
+    spaces = [read_space(folder / "members" / run.folder, run.temperature) for run in first]
     shown = _low_best_high(spaces, results)
     temperatures = [space.temperature for space in shown]
     rows = parts.validation
@@ -110,9 +81,9 @@ def sweep_page(folder: Path, results: Results, images: ImageSet, parts: Splits) 
         _uses(results),
         _budgets(sweeps),
         _dilemma(results, temperatures),
-        _pushes(spaces),
-        _gallery(shown, images, rows, labels),
-        _maps(shown, labels, results.data.classes),
+        pushed(spaces, 0),
+        hardest_negatives(shown, images, rows, labels),
+        maps(shown, labels, results.data.classes, 0),
         _rules(results),
         _tables(results, sweeps),
         _method(results),
@@ -120,14 +91,6 @@ def sweep_page(folder: Path, results: Results, images: ImageSet, parts: Splits) 
     part = Part("".join(sections), asset("sweep.css"))
     title = f"Which temperature for {results.data.name}?"
     return page(title, part, explorer_part(), folder.resolve().name)
-
-
-def _space(folder: Path, run: Run) -> Space:
-    arrays = member_arrays(folder / "members" / run.folder)
-    plain, view_a, view_b = (
-        torch.from_numpy(arrays[name]).float() for name in ("projection", "view_a", "view_b")
-    )
-    return Space(run.temperature, plain, view_a, view_b)
 
 
 def _low_best_high(spaces: list[Space], results: Results) -> list[Space]:
@@ -189,7 +152,7 @@ def _uses(results: Results) -> str:
     )
     heading = "Each use has its own temperature" if results.data.classes else "How sure that is"
     return (
-        f"<section><h2>{heading}</h2>{_table(columns, rows)}"
+        f"<section><h2>{heading}</h2>{rows_table(columns, rows)}"
         f'<div class="columns wide">{details}</div></section>'
     )
 
@@ -236,7 +199,7 @@ def _budgets(sweeps: dict[int, Results]) -> str:
         f"that of a short sweep is wrong for a long training.</p><ul>{words}</ul>"
         f'<div class="maps wide">{drawn}</div>'
         "<h3>Best τ (90 % interval) by epochs</h3>"
-        f"{_table(('epochs', *(figures.USES[metric] for metric in metrics)), rows)}</section>"
+        f"{rows_table(('epochs', *(figures.USES[metric] for metric in metrics)), rows)}</section>"
     )
 
 
@@ -264,7 +227,7 @@ def _moves(sweeps: dict[int, Results], metric: str) -> str:
 
 def _dilemma(results: Results, shown: list[float]) -> str:
     groups = results.by_temperature()
-    even = min(groups, key=lambda t: _average(groups[t], "uniformity"))
+    even = min(groups, key=lambda t: average(groups[t], "uniformity"))
     words = [
         "A low temperature pushes hardest on the most similar pictures: it spreads the space evenly, and "
         "tears pictures of one kind apart. A high one pushes on all alike: pictures of one kind stay "
@@ -280,11 +243,11 @@ def _dilemma(results: Results, shown: list[float]) -> str:
     names = [n for n in DILEMMA if getattr(results.runs[0].geometry, n) is not None]
     rows = "".join(
         f'<tr><th scope="row">τ = {t:g}</th>'
-        + "".join(f"<td>{_plain(_average(groups[t], name))}</td>" for name in names)
+        + "".join(f"<td>{plain(average(groups[t], name))}</td>" for name in names)
         + "</tr>"
         for t in shown
     )
-    table = _table(("", *(MEASURES[name][0] for name in names)), rows)
+    table = rows_table(("", *(MEASURES[name][0] for name in names)), rows)
     see = (
         (
             "Follow the accuracies, and under them what they are traded for: how evenly the space is spread, "
@@ -302,75 +265,6 @@ def _dilemma(results: Results, shown: list[float]) -> str:
     )
 
 
-def _pushes(spaces: list[Space]) -> str:
-    n = len(spaces[0].plain)
-    counted = f"{n:,} validation images, {n - 1:,} negatives for each; seed 0."
-    push = figure(
-        "push",
-        figures.push_figure(spaces),
-        "Where the push lands. A low τ puts it on the few most similar negatives, far to the right; a high "
-        "one on the many that are not similar at all.",
-        counted,
-    )
-    similarity = figure(
-        "similarity",
-        figures.similarity_figure(spaces),
-        "How similar a picture's other view is, and its ten hardest negatives. The further apart the two "
-        "outlines, the better instances are told apart.",
-        counted,
-    )
-    return (
-        '<section><h2>What is pushed</h2><div class="columns wide">'
-        f"{push}{similarity}</div></section>"
-    )
-
-
-def _gallery(
-    shown: list[Space], images: ImageSet, rows: np.ndarray, labels: np.ndarray | None
-) -> str:
-    pushes = [
-        (s.temperature, hardness(s.view_a, s.view_b, s.temperature, top=NEIGHBOURS)) for s in shown
-    ]
-    middle = pushes[len(pushes) // 2][1]
-    anchors = hardest_anchors(middle, labels)
-    pictures = gallery(pushes, anchors, images.images[rows], labels, images.classes)
-    false = (
-        'The <span class="false-word">framed</span> ones are of the anchor’s own class, false negatives: '
-        "pushing them away is what tears a class apart."
-        if labels is not None
-        else "Without labels nobody can say which of them belong with the anchor; look for yourself."
-    )
-    return (
-        "<section><h2>The hardest negatives</h2>"
-        "<p>The validation images whose negatives come closest, and the eight negatives that are pushed "
-        f"most, with the share of the push on each. {false}</p>{pictures}</section>"
-    )
-
-
-def _maps(shown: list[Space], labels: np.ndarray | None, classes: list[str]) -> str:
-    n = min(len(shown[0].plain), figures.MAP_POINTS)
-    see = (
-        "Whether pictures of one kind lie together, and kinds apart"
-        if labels is not None
-        else "Whether the pictures fall into clusters"
-    )
-    drawn = "".join(
-        figure(
-            f"map-{space.temperature:g}",
-            figures.map_figure(space, labels, classes),
-            f"τ = {space.temperature:g}. {see}.",
-            f"{n} validation images; seed 0.",
-        )
-        for space in shown
-    )
-    return (
-        "<section><h2>Maps of the space</h2>"
-        f"<p>The projections of {n} validation images, laid on a plane by t-SNE. Neighbours on the map are "
-        "similar; distances between far points, and the sizes of clusters, say little.</p>"
-        f'<div class="maps wide">{drawn}</div></section>'
-    )
-
-
 def _rules(results: Results) -> str:
     rows = beside_fixed(results)
     if not rows:
@@ -380,7 +274,7 @@ def _rules(results: Results) -> str:
     head = ("rule", "τ at the end", *(f"{uses[m]} (τ = {t:g})" for m, t in fixed.items()))
     body = []
     for rule, runs in results.by_rule().items():
-        cells = [f"<td>{_plain(float(np.mean([run.temperature for run in runs])))}</td>"]
+        cells = [f"<td>{plain(float(np.mean([run.temperature for run in runs])))}</td>"]
         cells += [
             f'<td class="{row.verdict}">{row.in_points}</td>' for row in rows if row.rule == rule
         ]
@@ -390,7 +284,7 @@ def _rules(results: Results) -> str:
         "<p>Test accuracy under each rule less that at the fixed temperature which validation images chose "
         "for the same use, in percentage points: mean over seeds, which are paired, ± standard error. The "
         "budget is the same. <strong>Bold</strong> is more than two standard errors.</p>"
-        f"{_table(head, ''.join(body))}</section>"
+        f"{rows_table(head, ''.join(body))}</section>"
     )
 
 
@@ -400,11 +294,11 @@ def _tables(results: Results, sweeps: dict[int, Results]) -> str:
         parts.append(
             "<h3>Accuracy on test images (%)</h3>"
             "<p>Mean over seeds ± standard deviation. Test images were never used to choose.</p>"
-            + _accuracy_table(results)
+            + accuracy_table(results)
         )
     parts.append(
         "<h3>The space, on validation images</h3><p>Means over seeds, of the projection.</p>"
-        + _geometry_table(results)
+        + geometry_table(results)
     )
     if len(sweeps) > 1:
         parts.append(
@@ -414,67 +308,16 @@ def _tables(results: Results, sweeps: dict[int, Results]) -> str:
     return f"<section><h2>All figures</h2>{''.join(parts)}</section>"
 
 
-def _accuracy_table(results: Results) -> str:
-    columns = [f"{space}.{metric}" for space in ("features", "projection") for metric in ACCURACIES]
-    names = [f"{ACCURACIES[m]}, {space}" for space, m in (c.split(".") for c in columns)]
-    rows = []
-    for temperature, group in results.by_temperature().items():
-        cells = "".join(f"<td>{_spread([run.test for run in group], c)}</td>" for c in columns)
-        rows.append(f'<tr><th scope="row">{temperature:g}</th>{cells}</tr>')
-    for rule, group in results.by_rule().items():
-        cells = "".join(f"<td>{_spread([run.test for run in group], c)}</td>" for c in columns)
-        rows.append(f'<tr><th scope="row">{text(rule)}</th>{cells}</tr>')
-    for name, baseline in (
-        ("raw pixels", results.baselines.raw_pixels),
-        ("untrained", results.baselines.untrained),
-    ):
-        kept = [c for c in columns if c.startswith("features") or baseline.test.projection]
-        cells = "".join(
-            f"<td>{_spread([baseline.test], c) if c in kept else '–'}</td>" for c in columns
-        )
-        rows.append(f'<tr class="baseline"><th scope="row">{name}</th>{cells}</tr>')
-    return _table(("τ", *names), "".join(rows))
-
-
-def _spread(spaces: list[Spaces], metric: str) -> str:
-    values = [100 * v for s in spaces if (v := s.accuracy(metric)) is not None]
-    deviation = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.1f}{deviation}"
-
-
-def _geometry_table(results: Results) -> str:
-    shown = [name for name in MEASURES if getattr(results.runs[0].geometry, name) is not None]
-    rows = []
-    for temperature, group in results.by_temperature().items():
-        cells = "".join(f"<td>{_plain(_average(group, name))}</td>" for name in shown)
-        rows.append(f'<tr><th scope="row">{temperature:g}</th>{cells}</tr>')
-    for rule, group in results.by_rule().items():
-        cells = "".join(f"<td>{_plain(_average(group, name))}</td>" for name in shown)
-        rows.append(f'<tr><th scope="row">{text(rule)}</th>{cells}</tr>')
-    meanings = "".join(f"<li>{MEASURES[n][0]}: {MEASURES[n][1]}</li>" for n in shown)
-    table = _table(("τ", *(MEASURES[name][0] for name in shown)), "".join(rows))
-    return f'{table}<ul class="small muted">{meanings}</ul>'
-
-
 def _budgets_table(sweeps: dict[int, Results]) -> str:
     longest = sweeps[max(sweeps)]
     rows = "".join(
         f'<tr><th scope="row">{text(figures.USES[metric])}</th><td>{epochs}</td>'
-        + "".join(f"<td>{_plain(value)}</td>" for value in means(results, metric))
+        + "".join(f"<td>{plain(value)}</td>" for value in means(results, metric))
         + "</tr>"
         for metric in uses(longest)
         for epochs, results in sweeps.items()
     )
-    return _table(("use", "epochs", *(f"τ = {t:g}" for t in longest.by_temperature())), rows)
-
-
-def _average(runs: list[Run], measure: str) -> float:
-    values = [v for run in runs if (v := run.value(f"geometry.{measure}")) is not None]
-    return float(np.mean(values)) if values else float("nan")
-
-
-def _plain(value: float) -> str:
-    return (f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}").replace("-", "−")
+    return rows_table(("use", "epochs", *(f"τ = {t:g}" for t in longest.by_temperature())), rows)
 
 
 def _method(results: Results) -> str:
@@ -517,14 +360,4 @@ def _counted(results: Results) -> str:
     return (
         f"{seeds} seed{'s' * (seeds != 1)} at each of {len(results.by_temperature())} τ, "
         f"{results.data.validation:,} validation images."
-    )
-
-
-def _table(columns: tuple[str, ...], rows: str) -> str:
-    head = "".join(
-        f'<th scope="col">{text(name)}</th>' if name else "<td></td>" for name in columns
-    )
-    return (
-        '<div class="scroll wide" tabindex="0" role="region" aria-label="table"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )

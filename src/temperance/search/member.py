@@ -62,7 +62,8 @@ def member_arrays(folder: Path) -> Arrays:
     """What a member keeps image by image.
 
     ``projection``, ``view_a`` and ``view_b`` of the validation images (float16), their
-    ``neighbour_consistency``, and ``SPLIT.SPACE.METRIC``, how often each image is classified rightly.
+    ``neighbour_consistency``, and ``SPLIT.SPACE.METRIC``, how often each image is classified rightly; and
+    ``readings.NAME``, what τ did on the way; see ``Training``.
     """
     arrays: Arrays = load_file(folder / ARRAYS)
     return arrays
@@ -180,7 +181,7 @@ def keep_member(
     save_encoder(
         training.encoder, folder, {"data": images.name, **config.model_dump(), "figures": figures}
     )
-    write_atomic(folder / ARRAYS, save(arrays | right))
+    write_atomic(folder / ARRAYS, save(arrays | right | _readings(training)))
     write_json(folder / MEMBER, run.model_dump())
     return run
 
@@ -240,6 +241,17 @@ def measure_baselines(images: ImageSet, parts: Splits, recipe: Recipe, seeds: in
             validation=_accuracies(mean, "validation"), test=_accuracies(mean, "test")
         ),
     )
+
+
+def _readings(training: Training) -> Arrays:
+    """By name, those that every reading has."""
+    if not training.readings:
+        return {}
+    names = set.intersection(*(set(one) for one in training.readings))
+    return {
+        f"readings.{name}": np.array([one[name] for one in training.readings], np.float32)
+        for name in sorted(names)
+    }
 
 
 def _spaces(images: ImageSet, encoder: Encoder) -> Arrays:
