@@ -98,7 +98,7 @@ def test_everything_is_said_in_both_languages_and_nothing_else():
         assert re.search("[\u4e00-\u9fff]|^[A-Z]$|of", languages["zh"]) or key == "of", key
     page = explorer_page() + explorer_page(cloud_of(np.eye(12, dtype=np.float32), list("ab") * 6))
     used = set(re.findall(r'data-(?:word|label)="([\w-]+)"', page))
-    scripts = "".join(asset(f"explorer/{name}.js") for name in SOURCES)
+    scripts = asset("saving.js") + "".join(asset(f"explorer/{name}.js") for name in SOURCES)
     used |= {key for key in said if f'"{key}"' in scripts}
     used |= {key for key in said if key.startswith("limit-") or key.startswith("item-")}
     assert used == set(said)
