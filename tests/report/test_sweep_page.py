@@ -102,7 +102,7 @@ def test_every_section_is_there(html: str, swept) -> None:
     ]
     for chart in re.findall(r"<svg xmlns.*?</svg>(?=<figcaption)", html, re.DOTALL):
         ElementTree.fromstring(chart)
-    assert html.count("<figcaption>") == 4 + 3  # and a map each for low, best and high
+    assert html.count("<figcaption>") == 5 + 3  # and a map each for low, best and high
     for temperature in TAUS:
         assert f'<th scope="row">{temperature:g}</th>' in html
 

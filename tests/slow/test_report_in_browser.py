@@ -102,9 +102,9 @@ def test_every_figure_can_be_saved_and_is_named_after_the_run(visit, saved) -> N
     lengths = ("lengths-linear", "lengths-knn", "lengths-few-shot")
     first = ("choice", *lengths, "dilemma", "push", "similarity")
     assert names[: len(first)] == [f"figure-{n}" for n in first]
-    assert len(names) == len(first) + 3
+    assert len(names) == len(first) + 1 + 3
     for name in (name.removeprefix("figure-") for name in names):
-        for kind in ("PNG", "SVG", "CSV"):
+        for kind in ("CSV",) if name == "hardest" else ("PNG", "SVG", "CSV"):
             file, content = saved(page, name, kind, by_key=kind == "CSV")
             assert file == f"run-{name}.{kind.lower()}"
             assert len(content) > 300
@@ -176,3 +176,16 @@ def test_on_paper_nothing_is_cut_and_no_control_is_shown(visit) -> None:
         "getComputedStyle(document.querySelector('.gallery')).gridTemplateColumns.split(' ').length"
     )
     assert page.evaluate(columns) == 2
+
+
+def test_the_hardest_negatives_are_saved_as_they_are_shown(visit, saved):
+    page = visit()
+    rows = list(csv.DictReader(io.StringIO(saved(page, "hardest", "CSV")[1].decode())))
+    shown = page.locator(".negatives .caption").all_inner_texts()
+    assert len(rows) == len(shown)
+    for row, words in zip(rows, shown, strict=True):
+        name, share = words.split("\n")
+        assert name == row["its class"]
+        assert float(share.removesuffix(" %")) == pytest.approx(
+            100 * float(row["share of the push"]), abs=0.5
+        )

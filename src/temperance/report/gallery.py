@@ -9,6 +9,7 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 
 from temperance.geometry import Hardness
+from temperance.report._drawing import table
 from temperance.report.page import text
 
 ANCHORS = 6
@@ -49,28 +50,49 @@ def gallery(
         pictures: ``(n, channels, size, size)`` bytes.
         labels: ``(n,)`` class numbers; negatives of the anchor's class are marked as false.
         classes: names of the classes.
+
+    Returns:
+        HTML, and the same as CSV for the page's script to save.
     """
-    parts = []
+    columns = (
+        "anchor",
+        "anchor's class",
+        "temperature τ",
+        "rank",
+        "negative",
+        "its class",
+        "share of the push",
+    )
+    parts, numbers = [], list[tuple[str | float, ...]]()
+
+    def name_of(row: int) -> str:
+        return "" if labels is None else classes[labels[row]]
+
     for anchor in anchors:
         rows = []
         for temperature, push in pushes:
             cells = []
-            for index, share in zip(
+            pairs = zip(
                 push.top_index[anchor, :NEIGHBOURS].tolist(),
                 push.top_share[anchor, :NEIGHBOURS].tolist(),
                 strict=True,
-            ):
-                name = "" if labels is None else classes[labels[index]]
+            )
+            for rank, (index, share) in enumerate(pairs, 1):
+                name, of = name_of(index), name_of(anchor)
+                numbers.append((anchor, of, temperature, rank, index, name, share))
                 same = labels is not None and labels[index] == labels[anchor]
                 cells.append(_picture(pictures[index], name, _share(share), false=same))
             rows.append(
                 f'<div class="row"><p class="tau">τ = {temperature:g}</p>'
                 f'<ol class="negatives">{"".join(cells)}</ol></div>'
             )
-        name = "" if labels is None else classes[labels[anchor]]
-        own = f'<ul class="anchor">{_picture(pictures[anchor], name, "anchor", false=False)}</ul>'
+        first = _picture(pictures[anchor], name_of(anchor), "anchor", false=False)
+        own = f'<ul class="anchor">{first}</ul>'
         parts.append(f'<li class="case">{own}<div>{"".join(rows)}</div></li>')
-    return f'<ul class="gallery wide">{"".join(parts)}</ul>'
+    return (
+        f'<ul class="gallery wide" aria-label="hardest negatives">{"".join(parts)}</ul>'
+        f"<template>{text(table(columns, numbers))}</template>"
+    )
 
 
 def _picture(picture: UInt8[np.ndarray, "c h w"], name: str, caption: str, *, false: bool) -> str:

@@ -109,7 +109,7 @@ def figure(name: str, picture: str, see: str, counted: str, kind: str = "") -> s
 
     Args:
         name: unique on the page.
-        picture: a chart of ``svg``, or an ``<img>``.
+        picture: a chart of ``svg``, an ``<img>``, or a list of pictures with its numbers in a ``<template>``.
         see: a sentence or two of what to see.
         counted: what it was measured on: how many, and how many seeds.
         kind: a class of the element.

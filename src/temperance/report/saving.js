@@ -61,6 +61,9 @@
     CSV: (svg) => new Blob([svg.querySelector("metadata").textContent], { type: "text/csv" }),
   };
   const ofImage = { PNG: (image) => pixels(image.src) };
+  const ofList = {
+    CSV: (list) => new Blob([list.parentElement.querySelector("template").content.textContent], { type: "text/csv" }),
+  };
 
   function keep(blob, name) {
     const link = document.createElement("a");
@@ -71,8 +74,8 @@
   }
 
   for (const figure of document.querySelectorAll("figure[id]")) {
-    const svg = figure.querySelector("svg");
-    const picture = svg ?? figure.querySelector("img");
+    const svg = figure.querySelector("svg"), list = figure.querySelector("ul");
+    const picture = svg ?? list ?? figure.querySelector("img");
     picture.id ||= `${figure.id}-picture`;
     const row = document.createElement("div");
     row.className = "save";
@@ -83,7 +86,7 @@
     said.textContent = "Save as";
     row.setAttribute("aria-labelledby", `${said.id} ${picture.id}`);
     row.append(said);
-    for (const [format, make] of Object.entries(svg ? ofChart : ofImage)) {
+    for (const [format, make] of Object.entries(svg ? ofChart : list ? ofList : ofImage)) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = format;

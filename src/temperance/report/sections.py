@@ -130,10 +130,13 @@ def hardest_negatives(
         if labels is not None
         else "Without labels nobody can say which of them belong with the anchor; look for yourself."
     )
+    see = "Whether what is pushed hardest is a near miss, or the same thing again."
+    counted = f"{len(anchors)} of {len(rows):,} validation images; rows of the CSV are numbered as those are."
+    drawn = figure("hardest", pictures, see, counted, "wide")
     return (
         "<section><h2>The hardest negatives</h2>"
         "<p>The validation images whose negatives come closest, and the eight negatives that are pushed "
-        f"most, with the share of the push on each. {false}</p>{pictures}</section>"
+        f"most, with the share of the push on each. {false}</p>{drawn}</section>"
     )
 
 
