@@ -20,6 +20,7 @@ from temperance.report.svg import (
     standalone,
 )
 from temperance.runs import write_atomic
+from temperance.transfer.evaluating import DENSE
 from temperance.transfer.evaluator import Evaluator
 from temperance.transfer.results import Evaluation
 from temperance.transfer.results import Part as Measured
@@ -50,14 +51,8 @@ def write_evaluation_report(folder: Path, evaluation: Evaluation) -> None:
         folder: of the evaluation.
         evaluation: with at least one part.
     """
-    settings = evaluation.settings
-    images = settings.images or f"objects cut out of {settings.pictures}"
     about = [
-        f"Classification is measured on {images}"
-        + (f", detection and segmentation on {settings.pictures}." if settings.pictures else "."),
-        "The extractor was frozen in detection and segmentation."
-        if settings.frozen
-        else "Fine-tuning, detection and segmentation trained the extractor too; the other tasks did not.",
+        *_measured_on(evaluation),
         "Every start had the same head, data and steps. Scores are those of held-out data.",
     ]
     body = (
@@ -75,6 +70,19 @@ def write_evaluation_report(folder: Path, evaluation: Evaluation) -> None:
         write_atomic(folder / FIGURE, standalone(tasks_figure(evaluation)))
     title = "What the extractor is good for"
     write_atomic(folder / PAGE, page(title, Part(body), explorer_part(), folder.resolve().name))
+
+
+def _measured_on(evaluation: Evaluation) -> list[str]:
+    settings, words = evaluation.settings, []
+    dense = [task for task in evaluation.tasks if task in DENSE]
+    if len(dense) < len(evaluation.tasks):
+        images = settings.images or f"objects cut out of {settings.pictures}"
+        words.append(f"Classification is measured on {images}.")
+    if dense:
+        how = "was frozen" if settings.frozen else "was trained too"
+        tasks = " and ".join(dense).capitalize()
+        words.append(f"{tasks}: measured on {settings.pictures}; the extractor {how}.")
+    return words
 
 
 def write_answers(

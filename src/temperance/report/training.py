@@ -96,8 +96,9 @@ def _answer(results: Results) -> str:
             f"{100 * raw.linear_accuracy:.1f} % on raw pixels, {100 * fresh.linear_accuracy:.1f} % before "
             "training."
         )
+    length = f"{run.epochs} epoch{'s' * (run.epochs != 1)}"
     words = [
-        f"Trained for {run.epochs} epochs with {_temperature(results)}. One training says nothing of other "
+        f"Trained for {length} with {_temperature(results)}. One training says nothing of other "
         "temperatures: temperance sweep compares them.",
         *([results.recommendation.reason] if results.recommendation else []),
         *(f"Note: {note}." for note in results.data.notes),
