@@ -5,6 +5,7 @@ from pathlib import Path
 from temperance.report.explorer import explorer_part
 from temperance.report.figures import USES, rungs, rungs_figure
 from temperance.report.page import Part, asset, figure, page, table, text
+from temperance.report.sections import method
 from temperance.runs import write_atomic
 from temperance.runs.results import Results, Search
 from temperance.search import METRIC_NAMES, SearchConfig, against_pixels, pixels_in_words
@@ -107,19 +108,12 @@ def _reached(results: Results) -> str:
 
 
 def _method(results: Results, config: SearchConfig) -> str:
-    data, environment = results.data, results.environment
+    data = results.data
     facts = [
         f"Data: {data.name}, {data.size} × {data.size}, {len(data.classes)} classes. {data.train:,} images "
         f"train, {data.validation:,} choose τ (validation), {data.test:,} are only reported (test).",
         f"Successive halving: temperatures spread evenly over log τ from {config.lowest:g} to "
         f"{config.highest:g}; each length begins anew, with a schedule of its own. The last is kept. "
         f"Ranked by accuracy less {PULL:g} · log²(τ/{UNSEARCHED:g}), for short trainings are noisy.",
-        "Measured on "
-        + ", ".join(f"{name} {value}" for name, value in environment.items() if name != "platform")
-        + f"; {environment['platform']}.",
     ]
-    items = "".join(f"<li>{text(fact)}</li>" for fact in facts)
-    return (
-        f'<section><h2>How it was measured</h2><ul class="small">{items}</ul><p class="small">Everything is '
-        "in results.json beside this page; the extractor is under members/.</p></section>"
-    )
+    return method(results, facts, "the extractor is under members/")

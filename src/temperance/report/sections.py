@@ -1,6 +1,6 @@
 """What the reports of a sweep and of a training share: sections on the space, tables, and words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -174,13 +174,7 @@ def accuracy_table(results: Results) -> str:
     """Accuracies on the test images: of each temperature and rule, and of the baselines."""
     columns = [f"{space}.{metric}" for space in ("features", "projection") for metric in ACCURACIES]
     names = [f"{ACCURACIES[m]}, {space}" for space, m in (c.split(".") for c in columns)]
-    rows = []
-    for temperature, group in results.by_temperature().items():
-        cells = "".join(f"<td>{_spread([run.test for run in group], c)}</td>" for c in columns)
-        rows.append(f'<tr><th scope="row">{temperature:g}</th>{cells}</tr>')
-    for rule, group in results.by_rule().items():
-        cells = "".join(f"<td>{_spread([run.test for run in group], c)}</td>" for c in columns)
-        rows.append(f'<tr><th scope="row">{text(rule)}</th>{cells}</tr>')
+    rows = _rows(results, lambda runs: [_spread([run.test for run in runs], c) for c in columns])
     for name, baseline in (
         ("raw pixels", results.baselines.raw_pixels),
         ("untrained", results.baselines.untrained),
@@ -196,16 +190,40 @@ def accuracy_table(results: Results) -> str:
 def geometry_table(results: Results) -> str:
     """Measures of the space, of each temperature and rule, and what they mean."""
     shown = [name for name in MEASURES if getattr(results.runs[0].geometry, name) is not None]
-    rows = []
-    for temperature, group in results.by_temperature().items():
-        cells = "".join(f"<td>{plain(average(group, name))}</td>" for name in shown)
-        rows.append(f'<tr><th scope="row">{temperature:g}</th>{cells}</tr>')
-    for rule, group in results.by_rule().items():
-        cells = "".join(f"<td>{plain(average(group, name))}</td>" for name in shown)
-        rows.append(f'<tr><th scope="row">{text(rule)}</th>{cells}</tr>')
+    rows = _rows(results, lambda runs: [plain(average(runs, name)) for name in shown])
     meanings = "".join(f"<li>{MEASURES[n][0]}: {MEASURES[n][1]}</li>" for n in shown)
     table = rows_table(("τ", *(MEASURES[name][0] for name in shown)), "".join(rows))
     return f'{table}<ul class="small muted">{meanings}</ul>'
+
+
+def method(results: Results, facts: Sequence[str], where: str) -> str:
+    """How it was measured, the machine last.
+
+    Args:
+        results: of the command.
+        facts: a sentence or more each.
+        where: what lies beside the page, apart from ``results.json``.
+    """
+    environment = results.environment
+    measured_on = (
+        "Measured on "
+        + ", ".join(f"{name} {value}" for name, value in environment.items() if name != "platform")
+        + f"; {environment['platform']}."
+    )
+    items = "".join(f"<li>{text(fact)}</li>" for fact in (*facts, measured_on))
+    return (
+        f'<section><h2>How it was measured</h2><ul class="small">{items}</ul><p class="small">Everything is '
+        f"in results.json beside this page; {where}.</p></section>"
+    )
+
+
+def _rows(results: Results, cells: Callable[[list[Run]], list[str]]) -> list[str]:
+    """A row for each temperature, and for each rule."""
+    groups = {f"{t:g}": runs for t, runs in results.by_temperature().items()} | results.by_rule()
+    return [
+        f'<tr><th scope="row">{text(name)}</th>{"".join(f"<td>{x}</td>" for x in cells(runs))}</tr>'
+        for name, runs in groups.items()
+    ]
 
 
 def _spread(spaces: list[Spaces], metric: str) -> str:

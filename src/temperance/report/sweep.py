@@ -18,6 +18,7 @@ from temperance.report.sections import (
     geometry_table,
     hardest_negatives,
     maps,
+    method,
     plain,
     pushed,
     read_space,
@@ -322,7 +323,7 @@ def _budgets_table(sweeps: dict[int, Results]) -> str:
 
 def _method(results: Results) -> str:
     config = SweepConfig.model_validate(results.config)
-    data, environment = results.data, results.environment
+    data = results.data
     seconds = sum(run.seconds for run in (*results.runs, *results.rules))
     classes = f", {len(data.classes)} classes" if data.classes else ", no labels"
     facts = [
@@ -336,9 +337,6 @@ def _method(results: Results) -> str:
         "of one core in all.",
         ("Curves: smoothing splines" if len(config.temperatures) > 4 else "Curves: straight lines")
         + " over log τ. Intervals: 1,000 bootstrap samples over seeds and validation images.",
-        "Measured on "
-        + ", ".join(f"{name} {value}" for name, value in environment.items() if name != "platform")
-        + f"; {environment['platform']}.",
     ]
     if data.classes:
         facts.insert(
@@ -347,12 +345,7 @@ def _method(results: Results) -> str:
             "regression on standardised values; nearest class mean of five images a class, 20 draws. Raw "
             "pixels and the encoder before training get the same heads and the same splits.",
         )
-    return (
-        '<section><h2>How it was measured</h2><ul class="small">'
-        + "".join(f"<li>{text(fact)}</li>" for fact in facts)
-        + '</ul><p class="small">Everything is in results.json beside this page; each extractor is under '
-        "members/.</p></section>"
-    )
+    return method(results, facts, "each extractor is under members/")
 
 
 def _counted(results: Results) -> str:

@@ -20,6 +20,7 @@ from temperance.report.sections import (
     geometry_table,
     hardest_negatives,
     maps,
+    method,
     plain,
     pushed,
     read_space,
@@ -153,20 +154,11 @@ def _tables(results: Results) -> str:
 def _method(results: Results) -> str:
     (run,) = results.runs
     config, data = TrainConfig.model_validate(results.config), results.data
-    environment = results.environment
     facts = [
         f"Data: {data.name}, {data.size} × {data.size}; {data.train:,} images train "
         f"({'with their' if config.method == 'supcon' else 'without'} labels), {data.validation:,} and "
         f"{data.test:,} are held out (validation, test).",
         f"Training: {LOSSES[config.method]}; batches of {config.batch_size}, epochs: {config.epochs}, "
         f"{OPTIMIZERS[config.optimizer]} {run.seconds / 60:.1f} minutes, measuring included.",
-        "Measured on "
-        + ", ".join(f"{name} {value}" for name, value in environment.items() if name != "platform")
-        + f"; {environment['platform']}.",
     ]
-    items = "".join(f"<li>{text(fact)}</li>" for fact in facts)
-    return (
-        f'<section><h2>How it was measured</h2><ul class="small">{items}</ul><p class="small">Everything is '
-        "in results.json beside this page; the extractor is encoder.safetensors and "
-        "encoder.json.</p></section>"
-    )
+    return method(results, facts, "the extractor is encoder.safetensors and encoder.json")

@@ -63,7 +63,7 @@ class Detection(DenseTask):
         on_step: called with the number of finished steps.
 
     Raises:
-        InputError: if torchvision is missing, or there is no such detector.
+        InputError: if there is no such detector; from ``fit``, if torchvision is missing.
     """
 
     default_steps = 2500
@@ -217,12 +217,6 @@ class _Pyramid(nn.Module):
 
 
 def _built(detector: str, maps: FeatureMaps, classes: int, side: int) -> nn.Module:
-    try:
-        import torchvision  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "detectors come with torchvision; install it with: pip install 'temperance[detection]'"
-        ) from error
     channels = maps.encoder.spec.channels
     # The extractor takes its own mean off, and samples are squares of one size already.
     asis = {
