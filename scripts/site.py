@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 BESIDE = (
     "benchmarks/**/*.md",
     "benchmarks/*.py",
+    "benchmarks/transfer/*.json",
     "src/temperance/**/*.schema.json",
     "src/temperance/speed/*.py",
 )

@@ -87,11 +87,11 @@ def test_the_explorer_stands_in_a_tab_and_neither_has_grave_faults(
     page = visit(theme=theme)
     without_faults(page)
     page.get_by_role("link", name="Explorer").click()
-    assert page.get_by_role("heading", name="Three scores").is_visible()
-    assert page.locator("[data-tab=report]").is_hidden()
+    expect(page.get_by_role("heading", name="Three scores")).to_be_visible()
+    expect(page.locator("[data-tab=report]")).to_be_hidden()
     without_faults(page)
     page.get_by_role("link", name="Report").click()
-    assert page.locator(".answer").is_visible()
+    expect(page.locator(".answer")).to_be_visible()
 
 
 def test_every_figure_can_be_saved_and_is_named_after_the_run(visit, saved) -> None:
@@ -156,12 +156,12 @@ def test_saved_numbers_are_those_of_the_results(visit, saved, address) -> None:
 def test_a_figure_is_found_by_its_name_from_the_other_tab_too(visit) -> None:
     page = visit()
     page.goto(f"{page.url}#explorer")
-    assert page.locator("#figure-push").is_hidden()
+    expect(page.locator("#figure-push")).to_be_hidden()
     page.evaluate("location.hash = '#figure-push'")
     expect(page.locator("#figure-push")).to_be_in_viewport(ratio=0.3)
     captions = page.locator("figcaption .counted").all_text_contents()
     assert all("validation images" in caption and "seed" in caption for caption in captions)
-    assert len(captions) == 10  # with one map of lengths for each use
+    assert len(captions) == 11  # with one map of lengths for each use
 
 
 def test_on_paper_nothing_is_cut_and_no_control_is_shown(visit) -> None:

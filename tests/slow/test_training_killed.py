@@ -42,6 +42,7 @@ def live(out):
 begun = time.monotonic()
 assert os.waitpid(live(folder / "whole"), 0)[1] == 0
 lasts = time.monotonic() - begun
+steps = int(os.pread(noted, 8, 0))
 kills, runs, lives, during = 0, 0, [], 0
 while kills < 20 or lives:
     out = folder / f"killed{runs}"
@@ -50,7 +51,7 @@ while kills < 20 or lives:
     os.pwrite(noted, b"%8d" % 0, 0)
     child = live(out)
     ended = 0
-    if kills < 20:
+    if kills < 20 and before < steps:  # what is trained is measured in peace, and another begins
         ends = begun + moments.uniform(0.05, 0.5) * lasts
         while not ended and time.monotonic() < ends:
             ended, status = os.waitpid(child, os.WNOHANG)
@@ -71,7 +72,7 @@ while kills < 20 or lives:
         settings = read_config(out / "config.yaml", TrainConfig)
         kept = steps_kept(last, settings.at(settings.temperature, settings.seed))
     reached = int(os.pread(noted, 8, 0))
-    during += 0 < reached
+    during += 0 < reached < steps
     assert kept >= max(before, reached - 1), (kept, before, reached)
     lives.append(kept)
 print(json.dumps({"runs": runs, "during": during}))

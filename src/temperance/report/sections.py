@@ -109,6 +109,7 @@ def hardest_negatives(
     images: ImageSet,
     rows: Int64[np.ndarray, " n"],
     labels: Int64[np.ndarray, " n"] | None,
+    seed: int,
 ) -> str:
     """Pictures of the negatives that are pushed most.
 
@@ -117,6 +118,7 @@ def hardest_negatives(
         images: the whole set.
         rows: of the validation images.
         labels: of those.
+        seed: with which the spaces were trained.
     """
     pushes = [
         (s.temperature, hardness(s.view_a, s.view_b, s.temperature, top=NEIGHBOURS)) for s in shown
@@ -131,7 +133,10 @@ def hardest_negatives(
         else "Without labels nobody can say which of them belong with the anchor; look for yourself."
     )
     see = "Whether what is pushed hardest is a near miss, or the same thing again."
-    counted = f"{len(anchors)} of {len(rows):,} validation images; rows of the CSV are numbered as those are."
+    counted = (
+        f"{len(anchors)} of {len(rows):,} validation images, whose order numbers the rows of the CSV; "
+        f"seed {seed}."
+    )
     drawn = figure("hardest", pictures, see, counted, "wide")
     return (
         "<section><h2>The hardest negatives</h2>"

@@ -83,7 +83,7 @@ def sweep_page(folder: Path, results: Results, images: ImageSet, parts: Splits) 
         _budgets(sweeps),
         _dilemma(results, temperatures),
         pushed(spaces, 0),
-        hardest_negatives(shown, images, rows, labels),
+        hardest_negatives(shown, images, rows, labels, 0),
         maps(shown, labels, results.data.classes, 0),
         _rules(results),
         _tables(results, sweeps),

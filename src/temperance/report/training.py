@@ -49,7 +49,7 @@ def write_training_report(folder: Path, results: Results, images: ImageSet, part
         _answer(results),
         _course(folder, results),
         pushed([space], run.seed),
-        hardest_negatives([space], images, rows, labels),
+        hardest_negatives([space], images, rows, labels, run.seed),
         maps([space], labels, results.data.classes, run.seed),
         _tables(results),
         _method(results),
