@@ -48,7 +48,7 @@ def rule_or_number(value: float | str) -> float | str:
         return checked_temperature(number)
     if is_sigmoid(words):
         sigmoid_initial(words)
-    else:
+    elif words != SIMPLE:
         policy(words, instances=2)
     return words
 
@@ -64,11 +64,32 @@ def sigmoid_initial(words: str) -> float:
     return Learnable(float(rest) if rest else 0.1).last
 
 
-SIGMOID = "sigmoid"
+def check_loss(method: "Method", temperature: float | str, hardest: float | None) -> None:
+    """Refuse what the method's loss cannot be.
+
+    Raises:
+        InputError: names the method and what it does not do.
+    """
+    name = str(temperature).partition(":")[0]
+    if name == SIGMOID and method not in ("simclr", "paired"):
+        raise InputError(f"the sigmoid loss compares the pairs of a batch; {method} does not")
+    if (name == SIMPLE or hardest is not None) and method not in RANKING:
+        asked = "the simple loss" if hardest is None else "hardest"
+        raise InputError(f"{asked} is for the methods {', '.join(RANKING)}, not for {method}")
+    if hardest is not None and name in (SIGMOID, "per-anchor"):
+        raise InputError(f"hardest is not for temperature {temperature!r}; leave one of them out")
+
+
+# The losses that take other words than a rule's: SigLIP's, and the limit of InfoNCE as τ rises.
+SIGMOID, SIMPLE = "sigmoid", "simple"
 Temperature = Annotated[float, AfterValidator(checked_temperature)]
 Rule = Annotated[float | str, AfterValidator(rule_or_number)]
 
 Method = Literal["simclr", "moco-v1", "moco-v2", "instdisc", "instdisc-softmax", "supcon", "paired"]
+# Those whose loss may be the simple one, or that of the hardest negatives alone.
+RANKING: tuple[Method, ...] = ("simclr", "moco-v1", "moco-v2")
+# The share of the negatives that the paper of the hard losses takes for CIFAR10.
+HARDEST = 0.08
 Optimizer = Literal["adamw", "sgd", "lars"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 
@@ -135,6 +156,8 @@ class Recipe(BaseModel):
         momentum: of MoCo's slow encoder or of InstDisc's bank; unless given, the papers' 0.999 and 0.5, but
             1 - 5 / steps in MoCo's runs of under 5,000 steps, in which so slow an encoder gets nowhere.
         noise: noise instances of InstDisc for each image.
+        hardest: the share of an anchor's negatives that it is pushed from, the most similar ones; all, unless
+            given (Wang & Liu 2021, arXiv 2012.09740). SimCLR's are then the batch's other second views.
         chunk: images encoded at a time with gradients, so that a batch larger than memory fits: each chunk
             is encoded twice (Gao et al. 2021, arXiv 2101.06983).
         precision: as Lightning names it.
@@ -158,6 +181,7 @@ class Recipe(BaseModel):
     queue: int = Field(default=65_536, ge=1)
     momentum: float | None = Field(default=None, ge=0, lt=1)
     noise: int = Field(default=4096, ge=1)
+    hardest: float | None = Field(default=None, gt=0, le=1)
     chunk: int | None = Field(default=None, ge=1)
     precision: Precision = "32-true"
 
@@ -190,7 +214,8 @@ class TrainingConfig(Recipe):
 
     Attributes:
         temperature: τ > 0, or the words of a rule; see ``temperance.temperatures.policy``. ``sigmoid`` is
-            SigLIP's loss, with a temperature and a bias that are learned. The method's paper's unless given.
+            SigLIP's loss, with a temperature and a bias that are learned; ``simple`` is InfoNCE's limit as τ
+            rises, which pushes all negatives alike. The method's paper's unless given.
         seed: of the initial weights, the order of images and their views.
 
     Example:
@@ -203,8 +228,5 @@ class TrainingConfig(Recipe):
 
     @model_validator(mode="after")
     def _fits(self) -> "TrainingConfig":
-        if is_sigmoid(self.temperature) and self.method not in ("simclr", "paired"):
-            raise InputError(
-                f"the sigmoid loss compares the pairs of a batch; {self.method} does not"
-            )
+        check_loss(self.method, self.temperature, self.hardest)
         return self

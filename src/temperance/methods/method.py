@@ -1,5 +1,6 @@
 """What all methods share: views, the encoder's passes, the schedule of τ, the optimiser."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -15,10 +16,17 @@ from temperance.contrast import Backend, rank, ranks
 from temperance.data import Views
 from temperance.encoders import Encoder
 from temperance.errors import InputError, NotFinite
-from temperance.losses import SigmoidLoss
-from temperance.methods.config import PAPERS, Recipe, TrainingConfig, is_sigmoid, sigmoid_initial
+from temperance.losses import HardContrastive, SigmoidLoss, SimpleContrastive
+from temperance.methods.config import (
+    PAPERS,
+    SIMPLE,
+    Recipe,
+    TrainingConfig,
+    is_sigmoid,
+    sigmoid_initial,
+)
 from temperance.methods.optimizers import optimisation
-from temperance.temperatures import Learnable, Policy, Schedule, policy
+from temperance.temperatures import Fixed, Learnable, Policy, Schedule, policy
 
 GREY_VIEWS = "default"
 # What to do about a training that has come to nan.
@@ -26,6 +34,8 @@ DIVERGED = (
     "lower the learning rate or raise the temperature "
     "(the state from before it is kept, if checkpoints are)"
 )
+# The temperature that stands for none: all negatives are pushed alike.
+ALIKE = 1e4
 # What random numbers of a batch are for, beside its views.
 DRAWS, DROPOUT = 1, 2
 
@@ -83,11 +93,7 @@ class Method(LightningModule):
         self.views = Views(
             encoder.spec.channels, encoder.spec.size, views_of(config, encoder.spec.channels)
         )
-        self.loss = self.make_loss(
-            Learnable(sigmoid_initial(str(config.temperature)))
-            if is_sigmoid(config.temperature)
-            else policy(str(config.temperature), instances)
-        )
+        self.loss = self.make_loss(_rule(config.temperature, instances))
 
     def make_loss(self, temperature: Policy) -> nn.Module:
         """The loss, which is kept as ``loss``."""
@@ -188,6 +194,27 @@ def views_of(config: Recipe, channels: int) -> str:
     """The recipe of the views: as asked for, or the paper's, except that grey images are not mirrored."""
     usual = GREY_VIEWS if channels == 1 else PAPERS[config.method].colour_views
     return config.views or usual
+
+
+def _rule(temperature: float | str, instances: int) -> Policy:
+    if is_sigmoid(temperature):
+        return Learnable(sigmoid_initial(str(temperature)))
+    if temperature == SIMPLE:
+        return Fixed(ALIKE)
+    return policy(str(temperature), instances)
+
+
+def ranked_loss(
+    config: TrainingConfig, temperature: Policy, usual: Callable[..., nn.Module]
+) -> nn.Module:
+    """The usual loss, or its limit as τ rises, or either with the hardest negatives alone."""
+    if config.temperature == SIMPLE:
+        loss = SimpleContrastive(hardest=config.hardest)
+        loss.temperature = temperature  # for whoever watches the training
+        return loss
+    if config.hardest is not None:
+        return HardContrastive(temperature=temperature, share=config.hardest)
+    return usual(temperature=temperature)
 
 
 def sigmoid_loss(temperature: Policy) -> SigmoidLoss:

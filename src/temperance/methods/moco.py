@@ -12,7 +12,7 @@ from temperance.encoders import Encoder
 from temperance.encoders.convnet import BATCH
 from temperance.losses import InfoNCE
 from temperance.methods.config import PAPERS, TrainingConfig
-from temperance.methods.method import Method, Rows, projected
+from temperance.methods.method import Method, Rows, projected, ranked_loss
 from temperance.negatives import Queue, momentum_update
 from temperance.temperatures import Policy
 
@@ -59,8 +59,8 @@ class MoCo(Method):
         self._ids: Tensor | None = None
 
     def make_loss(self, temperature: Policy) -> nn.Module:
-        """InfoNCE against the queue."""
-        return InfoNCE(temperature=temperature)
+        """InfoNCE against the queue, or those of ``ranked_loss``."""
+        return ranked_loss(self.config, temperature, InfoNCE)
 
     def compare(self, rows: Rows, batch_idx: int) -> Float[Tensor, ""]:
         """Each query against its own key and the queue."""
@@ -76,7 +76,8 @@ class MoCo(Method):
             keys = normalize(torch.cat(shuffled)[order.argsort()], dim=1)
         self._keys, self._ids = keys, rows.ids
         self.observe(queries, keys, self.queue.keys)
-        loss: Tensor = self.loss(queries, keys, self.queue.keys, ids=rows.ids)
+        known = {"ids": rows.ids} if isinstance(self.loss, InfoNCE) else {}
+        loss: Tensor = self.loss(queries, keys, self.queue.keys, **known)
         return loss
 
     def on_after_backward(self) -> None:

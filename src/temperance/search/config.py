@@ -4,7 +4,7 @@ import math
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from temperance.errors import InputError
 from temperance.methods.config import (
@@ -14,6 +14,7 @@ from temperance.methods.config import (
     Rule,
     Temperature,
     TrainingConfig,
+    check_loss,
     rule_or_number,
 )
 
@@ -106,6 +107,12 @@ class SweepConfig(Recipe):
                     f"{value:g} is a temperature, no rule; give it with --temperatures"
                 )
         return tuple(dict.fromkeys(values))
+
+    @model_validator(mode="after")
+    def _fits(self) -> "SweepConfig":
+        for temperature in (*self.temperatures, *self.rules):
+            check_loss(self.method, temperature, self.hardest)
+        return self
 
     def trainings(self) -> list[TrainingConfig]:
         """One training a temperature and seed, the seeds of each temperature spread over the sweep."""
