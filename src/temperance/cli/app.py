@@ -101,7 +101,7 @@ RULES = (
     "low and back · linear:0.5,0.1 · warm-up:0.5,0.1[,0.1] · steps:0.5,0.2,0.1 · aligned[:0.1], rising as "
     "views agree · pairwise[:0.07,0.2], by similarity · effective[:0.3], the push shared among that part of "
     "the negatives · effective-each[:0.3], for each anchor · per-anchor[:0.1], one for each instance · free, "
-    "none · sigmoid[:0.1], SigLIP's loss."
+    "none · simple, none: the limit as τ rises · sigmoid[:0.1], SigLIP's loss."
 )
 
 
@@ -161,6 +161,14 @@ def sweep(
             "τ moves. The longest is the sweep's own.",
         ),
     ] = None,
+    losses: Annotated[
+        bool,
+        typer.Option(
+            "--losses",
+            help="Compare with the simple loss, which has no τ, and both with the hardest negatives alone: "
+            "a second sweep.",
+        ),
+    ] = False,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -201,6 +209,7 @@ def sweep(
         "image_size": image_size,
         "root": root,
         "budgets": budgets,
+        "losses": losses or None,
     }
     if budget is not None:
         run_search(given, budget, storage, config, executor, workers, out, dry_run, json)

@@ -19,7 +19,12 @@ from temperance.report.search import REPORT, write_search_report
 from temperance.runs.results import Results
 from temperance.search import SearchConfig, checked_plan, search
 
-FULL_ONLY = {"rules": "--temperature", "seeds": "--seeds", "budgets": "--budgets"}
+FULL_ONLY = {
+    "rules": "--temperature",
+    "seeds": "--seeds",
+    "budgets": "--budgets",
+    "losses": "--losses",
+}
 
 
 def run_search(

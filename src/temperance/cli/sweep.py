@@ -16,6 +16,7 @@ from temperance.cli.given import (
     temperatures,
 )
 from temperance.errors import InputError
+from temperance.methods.config import HARDEST, SIMPLE
 from temperance.report.figures import in_brief, uses
 from temperance.report.sweep import write_sweep_report
 from temperance.runs.results import Results, Run
@@ -46,9 +47,16 @@ def run_sweep(
         given["temperatures"] = temperatures(given["temperatures"])
     budgets = given.pop("budgets")
     lengths = _lengths(budgets) if budgets is not None else []
+    losses = bool(given.pop("losses"))
+    if losses:
+        given["rules"] = (*(given["rules"] or ()), SIMPLE)
     if lengths and config is None and given["epochs"] is None:
         given["epochs"] = lengths[-1]
     settings, images, parts = settle(SweepConfig, given, config)
+    if losses and settings.hardest is not None:
+        raise InputError(
+            "--losses keeps to the hardest negatives in a sweep of its own; leave --set hardest out"
+        )
     shorter = [epochs for epochs in lengths if epochs != settings.epochs]
     if lengths and (not shorter or shorter[-1] > settings.epochs):
         raise InputError(
@@ -58,11 +66,11 @@ def run_sweep(
     folder = out or default_folder("sweep", settings.data)
     if dry_run:
         epochs = [*shorter, settings.epochs]
+        sweeps = [settings.model_copy(update={"epochs": n}) for n in epochs]
+        if losses:
+            sweeps.append(settings.model_copy(update={"hardest": HARDEST, "rules": (SIMPLE,)}))
         with executor(where, workers) as crew:
-            costs = [
-                estimate(settings.model_copy(update={"epochs": n}), images, parts, crew.count)
-                for n in epochs
-            ]
+            costs = [estimate(each, images, parts, crew.count) for each in sweeps]
         print(
             f"{sum(cost.runs for cost in costs)} runs ({_counted(settings)} × {settings.seeds} seeds, "
             f"{' and '.join(map(str, epochs))} epochs each), about "
@@ -71,7 +79,7 @@ def run_sweep(
         )
         return
     with executor(where, workers) as crew, _Display(console(stderr=True), settings) as display:
-        results = sweep(settings, images, parts, folder, crew, display, shorter)
+        results = sweep(settings, images, parts, folder, crew, display, shorter, losses=losses)
         display.say("drawing the report")
         write_sweep_report(folder, results, images, parts)
     if as_json:
@@ -96,7 +104,6 @@ class _Display:
 
     def __init__(self, output: Console, settings: SweepConfig) -> None:
         self._console = output
-        self._settings = settings
         self._metric = METRIC_NAMES[settings.metric]
         self._best: dict[str, list[float]] = {}
         self._done = self._total = self._offset = 0
@@ -116,10 +123,15 @@ class _Display:
     def __exit__(self, *error: Any) -> None:
         self._bar.__exit__(*error)
 
-    def begin(self, runs: int, finished: list[Run], epochs_each: int) -> None:
-        s = self._settings
+    def begin(self, config: SweepConfig, finished: list[Run]) -> None:
+        runs, epochs_each = len(config.trainings()), config.epochs
         self._console.print(
-            f"{runs} runs: {_counted(s)} × {s.seeds} seeds, {epochs_each} epochs each"
+            f"{runs} runs: {_counted(config)} × {config.seeds} seeds, {epochs_each} epochs each"
+            + (
+                f", the hardest {100 * config.hardest:g} % of the negatives alone"
+                if config.hardest
+                else ""
+            )
             + (f"; {len(finished)} finished earlier" if finished else ""),
             highlight=False,
         )
@@ -166,7 +178,8 @@ class _Display:
 
 
 def _counted(settings: SweepConfig) -> str:
-    rules = f" and {len(settings.rules)} rules" if settings.rules else ""
+    n = len(settings.rules)
+    rules = f" and {n} rule{'s' * (n != 1)}" if n else ""
     return f"{len(settings.temperatures)} temperatures{rules}"
 
 

@@ -10,6 +10,7 @@ from sklearn.manifold import TSNE
 from torch.nn.functional import normalize
 
 from temperance.geometry import hardness, push_by_similarity
+from temperance.methods.config import SIMPLE
 from temperance.report.svg import (
     Axis,
     Band,
@@ -171,6 +172,55 @@ def dilemma_figure(results: Results) -> str:
         "As the temperature rises the space is spread less evenly, and neighbours of one kind stay closer.",
         TAU,
         *(panel for panel in panels if panel is not None),
+    )
+
+
+def four_losses(
+    results: Results, hard: Results, metric: str
+) -> dict[str, dict[float | None, list[float]]]:
+    """For each loss the values of its seeds in per cent, by temperature; by None, where it has none.
+
+    Args:
+        results: of a sweep with the rule ``simple``.
+        hard: of the same sweep with the hardest negatives alone.
+        metric: such as ``features.linear_accuracy``.
+    """
+
+    def values(runs: list[Run]) -> list[float]:
+        return [100 * value for run in runs if (value := run.value(metric)) is not None]
+
+    found: dict[str, dict[float | None, list[float]]] = {}
+    for kind, swept in (("", results), ("hard ", hard)):
+        groups = swept.by_temperature().items()
+        found[f"{kind}contrastive"] = {tau: values(runs) for tau, runs in groups}
+        found[f"{kind}simple"] = {None: values(swept.by_rule()[SIMPLE])}
+    return found
+
+
+def losses_figure(results: Results, hard: Results) -> str:
+    """Draw accuracy against the temperature for four losses; those that have none are lines across.
+
+    Args:
+        results: of a sweep with the rule ``simple``.
+        hard: of the same sweep with the hardest negatives alone.
+    """
+    panels = []
+    for metric in uses(results):
+        lines, across = [], []
+        for i, (name, by_tau) in enumerate(four_losses(results, hard, metric).items()):
+            means = {tau: float(np.mean(values)) for tau, values in by_tau.items()}
+            if None in means:
+                across.append(Reference(name, means[None], series_colour(i)))
+            else:
+                taus = [tau for tau in means if tau is not None]
+                dots = [(tau, value) for tau in taus for value in by_tau[tau]]
+                lines.append(Series(name, taus, list(means.values()), series_colour(i), seeds=dots))
+        panels.append(Panel(Axis(f"{USES[metric]}, {_unit(metric)}"), lines, across))
+    return line_chart(
+        "Four losses against the temperature",
+        "Contrastive and simple loss, over all negatives and over the hardest alone.",
+        TAU,
+        *panels,
     )
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Int64
 
 from temperance.data import ImageSet
 from temperance.geometry import hardness
-from temperance.methods.config import Method, Optimizer
+from temperance.methods.config import Method, Optimizer, Recipe
 from temperance.report import figures
 from temperance.report.figures import Space
 from temperance.report.gallery import NEIGHBOURS, gallery, hardest_anchors
@@ -59,6 +59,13 @@ OPTIMIZERS: dict[Optimizer, str] = {
     "larger steps, too.",
     "lars": "LARS with warm-up and cosine, whose steps do not grow with the gradient of a layer.",
 }
+
+
+def loss_in_words(recipe: Recipe) -> str:
+    """What is minimised."""
+    if recipe.hardest is None:
+        return LOSSES[recipe.method]
+    return f"{LOSSES[recipe.method]}, the hardest {100 * recipe.hardest:g} % of the negatives alone"
 
 
 def read_space(folder: Path, temperature: float) -> Space:

@@ -5,18 +5,19 @@ from pathlib import Path
 import numpy as np
 
 from temperance.data import ImageSet, Splits
+from temperance.methods.config import SIMPLE
 from temperance.report import figures
 from temperance.report.explorer import explorer_part
 from temperance.report.figures import Space, in_brief, means, uses
 from temperance.report.page import Part, asset, figure, page, text
 from temperance.report.sections import (
-    LOSSES,
     MEASURES,
     OPTIMIZERS,
     accuracy_table,
     average,
     geometry_table,
     hardest_negatives,
+    loss_in_words,
     maps,
     method,
     plain,
@@ -35,6 +36,7 @@ from temperance.search import (
     by_budget,
     pixels_in_words,
     train_command,
+    with_hardest,
 )
 
 REPORT = "report.html"
@@ -85,6 +87,7 @@ def sweep_page(folder: Path, results: Results, images: ImageSet, parts: Splits) 
         pushed(spaces, 0),
         hardest_negatives(shown, images, rows, labels, 0),
         maps(shown, labels, results.data.classes, 0),
+        _losses(results, with_hardest(folder, results)),
         _rules(results),
         _tables(results, sweeps),
         _method(results),
@@ -266,6 +269,49 @@ def _dilemma(results: Results, shown: list[float]) -> str:
     )
 
 
+def _losses(results: Results, hard: Results | None) -> str:
+    """The loss without a temperature, and both with the hardest negatives alone; nothing where not asked."""
+    if hard is None:
+        return ""
+    alone = f"hardest {100 * hard.config['hardest']:g} %"
+    taus = list(results.by_temperature())
+    words, rows = [], []
+    for metric in uses(results):
+        found = {
+            name: {tau: float(np.mean(values)) for tau, values in by_tau.items()}
+            for name, by_tau in figures.four_losses(results, hard, metric).items()
+        }
+        for kind, negatives in (("", "all"), ("hard ", alone)):
+            means = found[f"{kind}contrastive"] | found[f"{kind}simple"]
+            cells = "".join(f"<td>{plain(means[tau])}</td>" for tau in (*taus, None))
+            rows.append(
+                f'<tr><th scope="row">{text(figures.USES[metric])}</th><td>{negatives}</td>{cells}</tr>'
+            )
+        wide, narrow = (
+            max(found[name].values()) - min(found[name].values())
+            for name in ("contrastive", "hard contrastive")
+        )
+        words.append(
+            f"<li>For the {text(figures.USES[metric])}, τ moves the contrastive loss by {wide:.1f} points, "
+            f"with the hardest negatives alone by {narrow:.1f}.</li>"
+        )
+    see = (
+        "Whether the curve of the hardest negatives is the flatter one: where they are chosen by their "
+        "hardness already, τ has less to do. Dots are single runs, lines their means; the simple losses "
+        "have no τ and run across."
+    )
+    heads = ("use", "negatives", *(f"τ = {t:g}" for t in taus), "simple, no τ")
+    return (
+        '<section><h2>Four losses</h2><div class="columns wide"><div>'
+        "<p>The contrastive loss weighs an anchor’s negatives by τ. The simple loss, its limit as τ rises, "
+        f"pushes all alike. Both again with the {alone} of the negatives alone (Wang &amp; Liu 2021).</p>"
+        f"<ul>{''.join(words)}</ul></div>"
+        f"{figure('losses', figures.losses_figure(results, hard), see, _counted(results))}</div>"
+        "<h3>On validation images (%), means over seeds</h3>"
+        f"{rows_table(heads, ''.join(rows))}</section>"
+    )
+
+
 def _rules(results: Results) -> str:
     rows = beside_fixed(results)
     if not rows:
@@ -275,7 +321,8 @@ def _rules(results: Results) -> str:
     head = ("rule", "τ at the end", *(f"{uses[m]} (τ = {t:g})" for m, t in fixed.items()))
     body = []
     for rule, runs in results.by_rule().items():
-        cells = [f"<td>{plain(float(np.mean([run.temperature for run in runs])))}</td>"]
+        ended = plain(float(np.mean([run.temperature for run in runs])))
+        cells = [f"<td>{'none' if rule == SIMPLE else ended}</td>"]
         cells += [
             f'<td class="{row.verdict}">{row.in_points}</td>' for row in rows if row.rule == rule
         ]
@@ -331,7 +378,7 @@ def _method(results: Results) -> str:
         f"channel{'s' if data.channels > 1 else ''}{classes}. {data.train} images train "
         f"({'with their' if config.method == 'supcon' else 'without'} labels), {data.validation} choose τ "
         f"(validation), {data.test} are only reported (test).",
-        f"Training: {LOSSES[config.method]}; augmented views in batches of {config.batch_size}, epochs: "
+        f"Training: {loss_in_words(config)}; augmented views in batches of {config.batch_size}, epochs: "
         f"{config.epochs}, {OPTIMIZERS[config.optimizer]}",
         f"Runs: {len(config.temperatures)} temperatures × {config.seeds} seeds, {seconds / 60:.1f} minutes "
         "of one core in all.",

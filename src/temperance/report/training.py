@@ -9,16 +9,17 @@ from jaxtyping import Float32
 from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
 from temperance.methods.batches import Batches
+from temperance.methods.config import SIMPLE
 from temperance.report.cloud import Cloud, cloud_of
 from temperance.report.explorer import explorer_part
 from temperance.report.figures import Space, course_figure
 from temperance.report.page import Part, asset, figure, page, text
 from temperance.report.sections import (
-    LOSSES,
     OPTIMIZERS,
     accuracy_table,
     geometry_table,
     hardest_negatives,
+    loss_in_words,
     maps,
     method,
     plain,
@@ -74,6 +75,8 @@ def _temperature(results: Results) -> str:
     (run,) = results.runs
     if run.rule is None:
         return f"τ = {run.temperature:g}"
+    if run.rule == SIMPLE:
+        return "the simple loss, which has no temperature"
     return f"τ by the rule {run.rule}, {plain(run.temperature)} at the end"
 
 
@@ -158,7 +161,7 @@ def _method(results: Results) -> str:
         f"Data: {data.name}, {data.size} × {data.size}; {data.train:,} images train "
         f"({'with their' if config.method == 'supcon' else 'without'} labels), {data.validation:,} and "
         f"{data.test:,} are held out (validation, test).",
-        f"Training: {LOSSES[config.method]}; batches of {config.batch_size}, epochs: {config.epochs}, "
+        f"Training: {loss_in_words(config)}; batches of {config.batch_size}, epochs: {config.epochs}, "
         f"{OPTIMIZERS[config.optimizer]} {run.seconds / 60:.1f} minutes, measuring included.",
     ]
     return method(results, facts, "the extractor is encoder.safetensors and encoder.json")

@@ -17,7 +17,7 @@ from temperance.search.member import member_arrays
 from temperance.search.pixels import AgainstPixels, against_pixels, pixels_in_words
 from temperance.search.recommend import choose
 from temperance.search.rules import BesideFixed, beside_fixed
-from temperance.search.sweep import Progress, by_budget, sweep, train_command
+from temperance.search.sweep import Progress, by_budget, sweep, train_command, with_hardest
 from temperance.search.workers import Executor, local
 
 __all__ = [
@@ -49,4 +49,5 @@ __all__ = [
     "search",
     "sweep",
     "train_command",
+    "with_hardest",
 ]

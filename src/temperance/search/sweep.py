@@ -18,6 +18,7 @@ import temperance
 from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
 from temperance.methods import Recipe
+from temperance.methods.config import HARDEST, SIMPLE
 from temperance.runs import make_folder, read_json, write_atomic, write_json
 from temperance.runs.config import claim_folder
 from temperance.runs.results import (
@@ -46,6 +47,7 @@ from temperance.transfer import METRICS
 BASELINES = "baselines.json"
 MEMBERS = "members"
 BUDGETS = "budgets"
+HARD = "hard"
 # Settings that have an option of their own; the others are typed as --set NAME=VALUE.
 NAMED_OPTIONS = ("method", "backbone", "weights", "views", "batch_size")
 WITHOUT_LABELS = (
@@ -59,8 +61,8 @@ WITHOUT_LABELS = (
 class Progress(Protocol):
     """Who is told how a sweep goes."""
 
-    def begin(self, runs: int, finished: list[Run], epochs_each: int) -> None:
-        """The sweep begins, with some runs finished earlier."""
+    def begin(self, config: SweepConfig, finished: list[Run]) -> None:
+        """A sweep begins, one of several perhaps, with some runs finished earlier."""
 
     def epochs(self, finished: int) -> None:
         """So many epochs have been finished in this session, over all runs."""
@@ -77,6 +79,8 @@ def sweep(
     executor: Executor,
     progress: Progress,
     budgets: Sequence[int] = (),
+    *,
+    losses: bool = False,
 ) -> Results:
     """Run what is missing of a sweep, recommend, and write ``results.json`` and ``metrics.csv``.
 
@@ -88,6 +92,7 @@ def sweep(
         executor: where the runs are worked on.
         progress: is told how it goes.
         budgets: shorter trainings, in epochs, for each of which the same sweep is made in ``budgets/EPOCHS``.
+        losses: whether the same sweep is made in ``hard``, too, with the hardest negatives alone.
 
     Raises:
         InputError: if the folder holds something else, cannot be written to, or a worker was ended.
@@ -98,11 +103,15 @@ def sweep(
     for epochs in budgets:
         shorter = config.model_copy(update={"epochs": epochs})
         sweep(shorter, images, parts, folder / BUDGETS / str(epochs), executor, progress)
+    if losses:
+        kept = [rule for rule in config.rules if rule == SIMPLE]
+        hard = config.model_copy(update={"hardest": HARDEST, "rules": tuple(kept)})
+        sweep(hard, images, parts, folder / HARD, executor, progress)
     make_folder(folder / MEMBERS)
     trainings = config.trainings()
     folders = {training: folder / MEMBERS / member_name(training) for training in trainings}
     runs = {t: run for t in trainings if (run := finished_member(folders[t])) is not None}
-    progress.begin(len(trainings), list(runs.values()), config.epochs)
+    progress.begin(config, list(runs.values()))
     missing = [training for training in trainings if training not in runs]
     baselines = kept_baselines(folder)
     if missing or baselines is None:
@@ -133,6 +142,7 @@ def sweep(
         rules=rules,
         recommendation=_recommend(config, images, ordered, folder / MEMBERS),
         budgets=list(budgets),
+        losses=losses,
     )
     write_atomic(folder / "metrics.csv", metrics_table([*ordered, *rules]))
     write_results(folder, results)
@@ -151,6 +161,19 @@ def by_budget(folder: Path, results: Results) -> dict[int, Results]:
     """
     shorter = {n: read_results(folder / BUDGETS / str(n)) for n in results.budgets}
     return shorter | {results.config["epochs"]: results}
+
+
+def with_hardest(folder: Path, results: Results) -> Results | None:
+    """The same sweep with the hardest negatives alone, if there is one.
+
+    Args:
+        folder: of the sweep.
+        results: of the sweep itself.
+
+    Raises:
+        InputError: if it is missing or damaged.
+    """
+    return read_results(folder / HARD) if results.losses else None
 
 
 def environment() -> dict[str, str | int]:
