@@ -179,6 +179,57 @@ def test_instdisc_agrees_step_by_step_with_a_slow_loop_from_the_paper(name: str)
     assert torch.allclose(module.bank.vectors, torch.stack(bank), atol=1e-10, rtol=0)
 
 
+def ranked(
+    anchors: Tensor, positives: Tensor, others: Tensor, tau: float | None, share: float
+) -> Tensor:
+    """Anchor by anchor: its positive against the hardest share of the others, which do not hold it."""
+    losses = []
+    for i, (a, p) in enumerate(zip(anchors, positives, strict=True)):
+        scores = others[i] @ a
+        hard = scores.topk(math.ceil(len(scores) * share)).values
+        if tau is None:
+            losses.append(hard.mean() - a @ p)
+        else:
+            losses.append(-log_softmax(torch.cat([(a @ p)[None], hard]) / tau, dim=0)[0])
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("share", [None, 0.25])
+@pytest.mark.parametrize("temperature", [0.3, "simple"])
+@pytest.mark.parametrize("name", ["simclr", "moco-v2"])
+def test_the_hardest_and_the_simple_loss_are_those_of_the_paper(
+    name: str, temperature: float | str, share: float | None
+) -> None:
+    if temperature != "simple" and share is None:
+        return  # the method's own
+    module, batches, data = stepped(name, 4, temperature=temperature, hardest=share)
+    loss = module.compare(data[next(iter(batches))], 0)
+    loss.backward()
+    anchors, positives, queue, _ = module.observed
+    a, p = normalize(anchors, dim=1), normalize(positives, dim=1)
+    tau, share = None if temperature == "simple" else temperature, share or 1.0
+    if queue is not None:
+        told = ranked(a, p, queue.expand(len(a), -1, -1), tau, share)
+    else:
+        apart = torch.tensor([[j for j in range(len(a)) if j != i] for i in range(len(a))])
+        told = (ranked(a, p, p[apart], tau, share) + ranked(p, a, a[apart], tau, share)) / 2
+    assert loss.item() == pytest.approx(told.item(), rel=1e-12)
+    assert all(w.grad.isfinite().all() for w in module.encoder.parameters())
+
+
+def test_the_simple_loss_is_what_a_rising_temperature_comes_to() -> None:
+    """The push on its negatives, τ times the gradient of InfoNCE, is shared more and more evenly."""
+    grads = []
+    for temperature in (1e4, "simple"):
+        module, batches, data = stepped("moco-v2", 4, temperature=temperature)
+        module.compare(data[next(iter(batches))], 0).backward()
+        grads.append(torch.cat([p.grad.flatten() for p in module.encoder.parameters()]))
+    queue = len(module.queue)
+    # The positive is one of the queue's + 1 candidates, among which the push is shared at a high τ.
+    risen = 1e4 * grads[0] * (queue + 1) / queue
+    assert (risen - grads[1]).norm() < 1e-3 * grads[1].norm()
+
+
 def test_chunks_give_the_gradients_of_the_whole_batch() -> None:
     grads = []
     for chunk in (None, 7):

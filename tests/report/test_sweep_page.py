@@ -11,8 +11,9 @@ import pytest
 
 from temperance.data import ImageSet, split
 from temperance.methods import METHODS
-from temperance.report.sweep import LOSSES, sweep_page, write_sweep_report
-from temperance.runs.results import Choice, Results, write_results
+from temperance.report.sections import LOSSES
+from temperance.report.sweep import sweep_page, write_sweep_report
+from temperance.runs.results import Choice, Results, read_results, write_results
 from temperance.search import SweepConfig, local, sweep
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -210,6 +211,37 @@ def test_it_says_what_was_trained_and_by_which_steps(swept, method: str) -> None
     assert f"Training: {escape(LOSSES[method])}; augmented views in batches of 32" in page
     assert ("larger steps" in page) == (optimizer == "sgd")
     assert ("with their labels" in page) == (method == "supcon")
+
+
+def test_four_losses_are_compared_in_words_numbers_and_a_drawing(tmp_path: Path) -> None:
+    images = colours(labelled=True)
+    config = SweepConfig(
+        data=images.name,
+        fingerprint=images.fingerprint,
+        temperatures=TAUS,
+        rules=("simple",),
+        seeds=2,
+        epochs=1,
+        batch_size=32,
+    )
+    results = sweep(config, images, split(images), tmp_path, local(1), Silent(), losses=True)
+    page = _report(sweep_page(tmp_path, results, images, split(images)))
+    hard = read_results(tmp_path / "hard")
+    assert hard.config["hardest"] == 0.08
+    section = page[page.index("<h2>Four losses") :].split("</section>")[0]
+    assert 'id="figure-losses"' in section
+    for swept_one, negatives in ((results, "all"), (hard, "hardest 8 %")):
+        cells = [
+            f"<td>{100 * np.mean([run.value('projection.knn_accuracy') for run in runs]):.3g}</td>"
+            for runs in (*swept_one.by_temperature().values(), swept_one.by_rule()["simple"])
+        ]
+        assert f"kNN on the projection</th><td>{negatives}</td>{''.join(cells)}" in section
+    means = [
+        100 * np.mean([run.value("features.linear_accuracy") for run in runs])
+        for runs in hard.by_temperature().values()
+    ]
+    assert f"with the hardest negatives alone by {max(means) - min(means):.1f}.</li>" in section
+    assert "<td>none</td>" in page  # what τ the simple loss ends with
 
 
 def test_the_files_are_written_whole(swept) -> None:

@@ -11,7 +11,7 @@ import pytest
 from temperance.data import ImageSet, Splits, split
 from temperance.errors import InputError
 from temperance.runs.results import Results, read_results
-from temperance.search import Executor, SweepConfig, by_budget, sweep
+from temperance.search import Executor, SweepConfig, by_budget, sweep, with_hardest
 from temperance.search.member import measure_baselines, run_member
 
 
@@ -58,17 +58,26 @@ def made(tmp_path: Path):
     def begin(count: int, images: ImageSet, parts: Splits) -> Iterator[Inline]:
         yield Inline(images, parts, asked)
 
-    def make(epochs: int, budgets: tuple[int, ...] = (), folder: str = "run") -> Results:
+    def make(
+        epochs: int,
+        budgets: tuple[int, ...] = (),
+        folder: str = "run",
+        *,
+        rules: tuple[str, ...] = (),
+        losses: bool = False,
+    ) -> Results:
         config = SweepConfig(
             data="blobs",
             fingerprint=images.fingerprint,
             temperatures=(0.1, 1.0),
+            rules=rules,
             seeds=1,
             epochs=epochs,
             batch_size=32,
         )
         here = Executor("local", 1, begin)
-        return sweep(config, images, split(images), tmp_path / folder, here, Silent(), budgets)
+        where = tmp_path / folder
+        return sweep(config, images, split(images), where, here, Silent(), budgets, losses=losses)
 
     make.asked = asked
     return make
@@ -121,6 +130,20 @@ def test_one_stopped_before_its_own_length_goes_on(made, tmp_path: Path, monkeyp
     made.asked.clear()
     assert made(2, (1,)).budgets == [1]
     assert {epochs for epochs, _ in made.asked} == {2}
+
+
+def test_the_hardest_negatives_are_a_sweep_of_their_own_and_made_once(made, tmp_path: Path) -> None:
+    results = made(2, rules=("simple", "learnable"), losses=True)
+    hard = with_hardest(tmp_path / "run", results)
+    assert (results.losses, hard.losses) == (True, False)
+    assert list(hard.by_rule()) == ["simple"]
+    assert list(results.by_rule()) == ["simple", "learnable"]
+    assert hard.runs[0].losses != results.runs[0].losses
+    assert "--set hardest=0.08" in hard.recommendation.command
+    made.asked.clear()
+    assert made(2, rules=("simple", "learnable"), losses=True) == results
+    assert made.asked == []
+    assert with_hardest(tmp_path / "run", made(2, folder="without")) is None
 
 
 def test_a_length_that_is_gone_is_named(made, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.slow
 
 COMMAND = [sys.executable, "-c", "from temperance.cli import main; main()", "sweep", "digits"]
-SMALL = ["--temperatures", "0.05,0.1,0.2,0.5,1", "--seeds", "2", "--budgets", "1,2"]
+SMALL = ["--temperatures", "0.05,0.1,0.2,0.5,1", "--seeds", "2", "--budgets", "1,2", "--losses"]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_every_figure_can_be_saved_and_is_named_after_the_run(visit, saved) -> N
     lengths = ("lengths-linear", "lengths-knn", "lengths-few-shot")
     first = ("choice", *lengths, "dilemma", "push", "similarity")
     assert names[: len(first)] == [f"figure-{n}" for n in first]
-    assert len(names) == len(first) + 1 + 3
+    assert len(names) == len(first) + 1 + 3 + 1  # hardest negatives, maps, losses
     for name in (name.removeprefix("figure-") for name in names):
         for kind in ("CSV",) if name == "hardest" else ("PNG", "SVG", "CSV"):
             file, content = saved(page, name, kind, by_key=kind == "CSV")
@@ -161,7 +161,7 @@ def test_a_figure_is_found_by_its_name_from_the_other_tab_too(visit) -> None:
     expect(page.locator("#figure-push")).to_be_in_viewport(ratio=0.3)
     captions = page.locator("figcaption .counted").all_text_contents()
     assert all("validation images" in caption and "seed" in caption for caption in captions)
-    assert len(captions) == 11  # with one map of lengths for each use
+    assert len(captions) == 12  # with one map of lengths for each use
 
 
 def test_on_paper_nothing_is_cut_and_no_control_is_shown(visit) -> None:
