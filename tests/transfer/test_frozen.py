@@ -13,6 +13,7 @@ from temperance.encoders import Encoder, EncoderSpec, embed
 from temperance.transfer import frozen
 from temperance.transfer.frozen import Frozen, NearestNeighbours
 from temperance.transfer.labels import FineTuning, supervised
+from temperance.transfer.probe import SGDProbe
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,45 @@ def test_fine_tuning_takes_its_share_and_leaves_the_extractor_alone(encoder, dig
     assert 0.15 < few < many
     for name, x in encoder.state_dict().items():
         torch.testing.assert_close(x, before[name], rtol=0, atol=0)
+
+
+def test_the_probe_by_sgd_comes_where_the_exact_one_does(encoder, digits) -> None:
+    train, test = digits
+    before = {name: x.clone() for name, x in encoder.state_dict().items()}
+    probe = SGDProbe(encoder, epochs=30).fit(train)
+    exact = Frozen(encoder, "linear").fit(train).score(test).headline
+    # Crops cost random weights some points that training would win back.
+    assert probe.score(test).headline == pytest.approx(exact, abs=0.08)
+    again = SGDProbe(encoder, epochs=30).fit(train)
+    np.testing.assert_array_equal(again.predict(test), probe.predict(test))
+    for name, x in encoder.state_dict().items():
+        torch.testing.assert_close(x, before[name], rtol=0, atol=0)
+
+
+def test_the_probe_by_sgd_steps_as_its_paper_says(encoder, digits, monkeypatch) -> None:
+    train, _ = digits
+    rates, seen = [], []
+    step = torch.optim.SGD.step
+
+    def noted(self, *given) -> None:
+        (group,) = self.param_groups
+        rates.append(group["lr"])
+        seen.append((group["momentum"], group["weight_decay"]))
+        step(self, *given)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noted)
+    SGDProbe(encoder, epochs=10).fit(train)  # 600 images: three batches an epoch
+    assert rates == pytest.approx([0.1] * 18 + [0.01] * 6 + [0.001] * 6)
+    assert set(seen) == {(0.9, 0)}
+
+
+def test_a_feature_that_never_changes_leaves_the_probe_finite(digits) -> None:
+    train, _ = digits
+    torch.manual_seed(0)
+    dead = Encoder(EncoderSpec(1, 8, (0.3,), (0.37,))).eval()
+    blank = ImageSet("blank", np.zeros_like(train.images), train.labels, train.classes)
+    weights = SGDProbe(dead, epochs=2).fit(blank).model_.state_dict()
+    assert all(x.isfinite().all() for x in weights.values())
 
 
 def test_supervised_pretraining_learns(encoder, digits) -> None:

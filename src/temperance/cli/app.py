@@ -389,8 +389,8 @@ def evaluate(
     task: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: knn, linear, few-shot, finetune (1 % and 10 % of labels), detection, "
-            "segmentation.",
+            help="Comma-separated: knn, linear, linear-sgd (as papers train it), few-shot, finetune (1 % and "
+            "10 % of labels), detection, segmentation.",
             show_default="knn,linear,few-shot",
         ),
     ] = None,
@@ -517,7 +517,9 @@ def list_data(json: Json = False) -> None:
 @data_app.command("show", epilog="Example: temperance data show cifar10 --views simclr")
 def show_data(
     data: Data = None,
-    views: Annotated[str, typer.Option(help="default, simclr, moco-v2 or textured.")] = "default",
+    views: Annotated[
+        str, typer.Option(help="default, simclr, moco-v2, crop or textured.")
+    ] = "default",
     count: Annotated[int, typer.Option(help="Images on the sheet.")] = 32,
     seed: Annotated[int, typer.Option(help="Of the images and their views.")] = 0,
     image_size: ImageSize = None,

@@ -102,6 +102,9 @@ class Views:
     jitter of 0.4, 0.4, 0.4 and 0.1, grey, blur, mirroring. What only colours have (saturation, hue) is left
     alone in grey images.
 
+    ``"crop"`` is what linear probes are trained on: mirroring and a crop of at least 8 % alone; grey images
+    are shifted and enlarged as by ``"default"``.
+
     ``"textured"`` is for light ink on black (letters, digits) that will have to be found in scenes: shifted,
     turned by up to 12°, scaled by 0.7 to 1.4, laid in a random grey on a random textured ground, with a piece
     of another image of the batch beside or over it half of the time, and noise.
@@ -412,6 +415,10 @@ def _moco_v2(size: int, grey: bool) -> Recipe:
     return _without_colours(recipe) if grey else recipe
 
 
+def _crop(size: int, grey: bool) -> Recipe:
+    return Recipe(shift=0.1, zoom=(1.0, 1.4)) if grey else Recipe(crop=0.08, mirror=0.5)
+
+
 def _textured(size: int, grey: bool) -> Recipe:
     return Recipe(
         turn=12.0,
@@ -439,5 +446,6 @@ RECIPES: dict[str, Callable[[int, bool], Recipe]] = {
     "default": _default,
     "simclr": _simclr,
     "moco-v2": _moco_v2,
+    "crop": _crop,
     TEXTURED: _textured,
 }

@@ -4,6 +4,7 @@ from temperance.transfer.classification import FewShot, knn, linear_probe
 from temperance.transfer.detection import Detection
 from temperance.transfer.evaluator import Evaluator, Score
 from temperance.transfer.measure import METRICS, correctness
+from temperance.transfer.probe import SGDProbe
 from temperance.transfer.segmentation import Segmentation
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Detection",
     "Evaluator",
     "FewShot",
+    "SGDProbe",
     "Score",
     "Segmentation",
     "correctness",

@@ -19,6 +19,7 @@ from temperance.transfer.detection import Detection
 from temperance.transfer.evaluator import Evaluator
 from temperance.transfer.frozen import Frozen
 from temperance.transfer.labels import FineTuning, supervised
+from temperance.transfer.probe import SGDProbe
 from temperance.transfer.results import (
     Evaluation,
     Part,
@@ -30,7 +31,7 @@ from temperance.transfer.results import (
 from temperance.transfer.segmentation import Segmentation
 
 DENSE = ("detection", "segmentation")
-TASKS = ("knn", "linear", "few-shot", "finetune-1", "finetune-10", *DENSE)
+TASKS = ("knn", "linear", "linear-sgd", "few-shot", "finetune-1", "finetune-10", *DENSE)
 
 OnPart = Callable[[Part, int, int], None]
 OnHead = Callable[[Part, Any, Any, Any], None]
@@ -179,6 +180,8 @@ def _evaluator(task: str, encoder: Encoder, seed: int, settings: Settings) -> Ev
         return Detection(encoder, seed=seed, frozen=settings.frozen, **steps)
     if task == "segmentation":
         return Segmentation(encoder, seed=seed, frozen=settings.frozen, **steps)
+    if task == "linear-sgd":
+        return SGDProbe(encoder, seed=seed)
     if task.startswith("finetune-"):
         share = int(task.removeprefix("finetune-")) / 100
         return FineTuning(encoder, share=share, seed=seed, **steps)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
+from torch import nn
 from torch.nn.functional import normalize
 
 from temperance.data import ImageSet
@@ -98,6 +99,27 @@ class Frozen:
             self.encoder, torch.from_numpy(data.images)
         ).features.numpy()
         return found
+
+
+class Classifier:
+    """What classifiers of images, once fitted, have in common.
+
+    Attributes:
+        model_: from images in [0, 1] to a score for each class.
+    """
+
+    model_: nn.Module
+
+    @torch.no_grad()
+    def predict(self, data: ImageSet) -> Int64[np.ndarray, " n"]:
+        """Class numbers of images."""
+        images = torch.from_numpy(data.images)
+        found = [self.model_(some.float() / 255).argmax(1) for some in torch.split(images, CHUNK)]
+        return np.asarray(torch.cat(found).numpy(), np.int64)
+
+    def score(self, data: ImageSet) -> Score:
+        """Accuracy, and that of each class."""
+        return accuracy(self.predict(data), data)
 
 
 def labels_of(data: ImageSet) -> Int64[np.ndarray, " n"]:

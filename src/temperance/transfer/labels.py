@@ -10,14 +10,13 @@ from torch.nn.functional import cross_entropy
 
 from temperance.data import ImageSet, Views
 from temperance.encoders import Encoder
-from temperance.transfer.dense import OnStep, in_batches, run_steps, shuffled
-from temperance.transfer.evaluator import Score
-from temperance.transfer.frozen import accuracy, labels_of
+from temperance.transfer.dense import OnStep, run_steps, shuffled
+from temperance.transfer.frozen import Classifier, labels_of
 
 BATCH = 64
 
 
-class FineTuning:
+class FineTuning(Classifier):
     """A linear classifier on an extractor, both trained on a share of the labels.
 
     The protocol of SimCLR's semi-supervised table (Chen et al. 2020, arXiv 2002.05709): every class keeps its
@@ -51,20 +50,6 @@ class FineTuning:
             own, data, rows, self.steps, self.seed, recipe=None, on_step=self.on_step
         )
         return self
-
-    @torch.no_grad()
-    def predict(self, data: ImageSet) -> Int64[np.ndarray, " n"]:
-        """Class numbers of images."""
-        images = torch.from_numpy(data.images)
-        found = [
-            self.model_(images[rows.start : rows.stop].float() / 255).argmax(1)
-            for rows in in_batches(len(images), 512)
-        ]
-        return np.asarray(torch.cat(found).numpy(), np.int64)
-
-    def score(self, data: ImageSet) -> Score:
-        """Accuracy, and that of each class."""
-        return accuracy(self.predict(data), data)
 
 
 def supervised(
