@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from temperance import __version__
+from temperance.errors import InputError
 
 app = typer.Typer(
     name="temperance",
@@ -176,6 +177,12 @@ def sweep(
             show_default="SQLite in the run folder",
         ),
     ] = None,
+    grid: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --budget: the folder of a full sweep of the same, to say what the search lost to it."
+        ),
+    ] = None,
     out: Out = None,
     config: Config = None,
     dry_run: Annotated[
@@ -212,8 +219,11 @@ def sweep(
         "losses": losses or None,
     }
     if budget is not None:
-        run_search(given, budget, storage, config, executor, workers, out, dry_run, json)
+        run_search(given, budget, storage, grid, config, executor, workers, out, dry_run, json)
         return
+    for option, value in (("--storage", storage), ("--grid", grid)):
+        if value is not None:
+            raise InputError(f"{option} goes with --budget; give that too, or leave {option} out")
     run_sweep(
         given=given,
         config=config,

@@ -17,7 +17,7 @@ from temperance.data import ImageSet
 from temperance.errors import InputError
 from temperance.report.search import REPORT, write_search_report
 from temperance.runs.results import Results
-from temperance.search import SearchConfig, checked_plan, search
+from temperance.search import SearchConfig, checked_plan, grid_in_words, known_grid, search
 
 FULL_ONLY = {
     "rules": "--temperature",
@@ -31,6 +31,7 @@ def run_search(
     given: dict[str, Any],
     budget: str,
     storage: str | None,
+    grid: Path | None,
     config: Path | None,
     where: str,
     workers: int | None,
@@ -53,6 +54,8 @@ def run_search(
             )
         given["lowest"], given["highest"] = tried
     settings, images, parts = settle(SearchConfig, given, config)
+    if grid is not None:
+        known_grid(grid, settings)  # before a line is printed
     folder = out or default_folder("search", settings.data)
     output = console(stderr=True)
     planned = plan_in_words(settings, images)
@@ -61,7 +64,7 @@ def run_search(
         return
     output.print(planned)
     with executor(where, workers) as crew:
-        results = search(settings, images, parts, folder, crew, storage, output.print)
+        results = search(settings, images, parts, folder, crew, storage, output.print, grid=grid)
     write_search_report(folder, results)
     if as_json:
         print(results.model_dump_json(by_alias=True, indent=1))
@@ -103,6 +106,8 @@ def _print(results: Results, folder: Path) -> None:
         f"Spent: {spent.spent:.2f} trainings of {lengths[-1]} epochs, {spent.seconds:.0f} s of one core; "
         f"{short} short trainings, {len(table.rows) - 1} temperatures never trained in full."
     )
+    if spent.grid is not None:
+        output.print(grid_in_words(chosen.temperature, spent.grid))
     output.print(f"On {results.data.test} test images: {run.test.accuracy(chosen.metric):.1%}.")
     output.print(f"The extractor: {folder / 'members' / run.folder}", soft_wrap=True)
     output.print(f"Look at it:    {folder / REPORT}", soft_wrap=True)

@@ -8,7 +8,13 @@ from temperance.report.page import Part, asset, figure, page, table, text
 from temperance.report.sections import method
 from temperance.runs import write_atomic
 from temperance.runs.results import Results, Search
-from temperance.search import METRIC_NAMES, SearchConfig, against_pixels, pixels_in_words
+from temperance.search import (
+    METRIC_NAMES,
+    SearchConfig,
+    against_pixels,
+    grid_in_words,
+    pixels_in_words,
+)
 from temperance.search.config import PULL, UNSEARCHED
 from temperance.search.member import RUNG_ROWS
 
@@ -37,8 +43,11 @@ def search_page(results: Results, run: str = "") -> str:
 def _answer(results: Results, config: SearchConfig) -> str:
     chosen = results.recommendation
     assert chosen is not None
+    assert results.search is not None
+    grid = results.search.grid
     words = [
         chosen.reason,
+        "" if grid is None else grid_in_words(chosen.temperature, grid),
         pixels_in_words(against_pixels(results)),
         *(f"Note: {note}." for note in results.data.notes),
     ]

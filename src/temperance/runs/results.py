@@ -137,6 +137,21 @@ class Trial(_Record):
     seconds: float = Field(ge=0)
 
 
+class AgainstGrid(_Record):
+    """A full sweep beside a search: test accuracy at its best temperature, and at the one chosen."""
+
+    folder: str
+    trainings: int
+    temperature: float = Field(gt=0)
+    best: float
+    chosen: float
+
+    @property
+    def regret(self) -> float:
+        """What the search lost, as accuracy."""
+        return self.best - self.chosen
+
+
 class Search(_Record):
     """How a budget was spent; ``budget`` and ``spent`` in whole trainings."""
 
@@ -144,6 +159,7 @@ class Search(_Record):
     spent: float
     seconds: float
     trials: list[Trial]
+    grid: AgainstGrid | None = None
 
 
 class Results(_Record):

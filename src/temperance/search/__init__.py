@@ -13,6 +13,7 @@ from temperance.search.config import (
     default_epochs,
 )
 from temperance.search.cost import Cost, estimate
+from temperance.search.grid import grid_in_words, known_grid
 from temperance.search.member import member_arrays
 from temperance.search.pixels import AgainstPixels, against_pixels, pixels_in_words
 from temperance.search.recommend import choose
@@ -42,6 +43,8 @@ __all__ = [
     "cluster",
     "default_epochs",
     "estimate",
+    "grid_in_words",
+    "known_grid",
     "local",
     "member_arrays",
     "pixels_in_words",

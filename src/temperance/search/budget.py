@@ -30,6 +30,7 @@ from temperance.runs.results import (
     write_results,
 )
 from temperance.search.config import METRIC_NAMES, PULL, UNSEARCHED, SearchConfig
+from temperance.search.grid import against_grid, known_grid
 from temperance.search.member import finished_member, member_name
 from temperance.search.sweep import (
     BASELINES,
@@ -136,6 +137,8 @@ def search(
     executor: Executor,
     storage: str | None = None,
     say: Callable[[str], None] = lambda line: None,
+    *,
+    grid: Path | None = None,
 ) -> Results:
     """Find a temperature within a budget, train with it, and write ``results.json`` and ``metrics.csv``.
 
@@ -153,12 +156,14 @@ def search(
         executor: where the runs are worked on.
         storage: URL of a database, as Optuna takes it; a SQLite file in the folder unless given.
         say: is told what was measured.
+        grid: the folder of a full sweep of the same, to say what the search lost to it.
 
     Raises:
         InputError: without labels, without Optuna, if the database cannot be opened, or the budget is too
-            small.
+            small, and as ``known_grid``.
     """
     rungs = checked_plan(config, images)
+    known = None if grid is None else known_grid(grid, config)
     make_folder(folder)
     claim_folder(folder, config)
     check_results(folder)
@@ -217,6 +222,7 @@ def search(
             spent=round(sum(trial.epochs for trial in trials) / config.epochs, 4),
             seconds=round(sum(trial.seconds for trial in trials), 1),
             trials=trials,
+            grid=known and grid and against_grid(known, grid, metric, best),
         ),
     )
     write_atomic(folder / "metrics.csv", metrics_table([run]))

@@ -1,4 +1,4 @@
-"""Sweeps of several training lengths: each whole, none made twice."""
+"""Sweeps beside a sweep: of other lengths, of the hardest negatives, and the grid of a search."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -10,8 +10,18 @@ import pytest
 
 from temperance.data import ImageSet, Splits, split
 from temperance.errors import InputError
-from temperance.runs.results import Results, read_results
-from temperance.search import Executor, SweepConfig, by_budget, sweep, with_hardest
+from temperance.runs.results import Results, read_results, write_results
+from temperance.search import (
+    Executor,
+    SearchConfig,
+    SweepConfig,
+    by_budget,
+    grid_in_words,
+    known_grid,
+    sweep,
+    with_hardest,
+)
+from temperance.search.grid import against_grid
 from temperance.search.member import measure_baselines, run_member
 
 
@@ -151,3 +161,61 @@ def test_a_length_that_is_gone_is_named(made, tmp_path: Path) -> None:
     (tmp_path / "run" / "budgets" / "1" / "results.json").unlink()
     with pytest.raises(InputError, match=r"budgets/1/results\.json"):
         by_budget(tmp_path / "run", results)
+
+
+def beside(results: Results, **changed: object) -> SearchConfig:
+    recipe = {
+        name: results.config[name] for name in ("data", "fingerprint", "epochs", "batch_size")
+    }
+    return SearchConfig(**{**recipe, "budget": 2, "lowest": 0.1, "highest": 1.0, **changed})
+
+
+def test_a_search_is_held_against_the_grid_on_test_images(made, tmp_path: Path) -> None:
+    results = made(2)
+    grid = known_grid(tmp_path / "run", beside(results))
+    shifted = [
+        run.model_copy(
+            update={
+                "test": run.test.model_copy(
+                    update={
+                        "features": run.test.features.model_copy(update={"linear_accuracy": value})
+                    }
+                )
+            }
+        )
+        for run, value in zip(results.runs, (0.6, 0.9), strict=True)
+    ]
+    assert grid == results
+    metric = "features.linear_accuracy"
+    found = against_grid(
+        grid.model_copy(update={"runs": shifted}), tmp_path / "run", metric, 10**-0.75
+    )
+    assert (found.temperature, found.best, found.trainings) == (1.0, 0.9, 2)
+    assert found.chosen == pytest.approx(0.675)  # a quarter of the way over log τ
+    assert "22.5 points less" in grid_in_words(10**-0.75, found)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"fingerprint": "other"}, "is of other images"),
+        ({"epochs": 3}, "was trained with epochs = 2, this search with 3"),
+        ({"hardest": 0.5}, "was trained with hardest = None, this search with 0.5"),
+        ({"lowest": 0.05}, "reaches from τ = 0.1 to 1, this search from 0.05 to 1"),
+    ],
+)
+def test_a_grid_of_something_else_is_refused(made, tmp_path: Path, changed, words: str) -> None:
+    results = made(2)
+    with pytest.raises(InputError, match=words):
+        known_grid(tmp_path / "run", beside(results, **changed))
+
+
+def test_a_folder_without_a_full_sweep_is_no_grid(made, tmp_path: Path) -> None:
+    results = made(2)
+    config = beside(results)
+    with pytest.raises(InputError, match=r"nowhere/results\.json"):
+        known_grid(tmp_path / "nowhere", config)
+    searched = results.model_copy(update={"config": config.model_dump(mode="json")})
+    write_results(tmp_path / "run", searched)
+    with pytest.raises(InputError, match="holds no full sweep"):
+        known_grid(tmp_path / "run", config)
