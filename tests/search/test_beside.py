@@ -17,6 +17,7 @@ from temperance.search import (
     SweepConfig,
     by_budget,
     grid_in_words,
+    in_epochs,
     known_grid,
     sweep,
     with_hardest,
@@ -109,7 +110,7 @@ def test_each_length_is_a_sweep_of_its_own_and_is_made_once(made, tmp_path: Path
     assert list(found) == [1, 2, 3]
     for epochs, found_there in found.items():
         assert [run.epochs for run in found_there.runs] == [epochs] * 2
-        assert f"{epochs} epochs" in found_there.recommendation.reason
+        assert in_epochs(epochs) in found_there.recommendation.reason
     assert timeless(found[2]) == timeless(made(2, folder="alone"))
 
     made.asked.clear()

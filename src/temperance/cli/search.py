@@ -17,7 +17,14 @@ from temperance.data import ImageSet
 from temperance.errors import InputError
 from temperance.report.search import REPORT, write_search_report
 from temperance.runs.results import Results
-from temperance.search import SearchConfig, checked_plan, grid_in_words, known_grid, search
+from temperance.search import (
+    SearchConfig,
+    checked_plan,
+    grid_in_words,
+    in_epochs,
+    known_grid,
+    search,
+)
 
 FULL_ONLY = {
     "rules": "--temperature",
@@ -79,7 +86,7 @@ def plan_in_words(settings: SearchConfig, images: ImageSet) -> str:
         InputError: as ``checked_plan``.
     """
     rungs = checked_plan(settings, images)
-    steps = [f"{rung.count} temperatures for {rung.epochs} epochs" for rung in rungs]
+    steps = [f"{rung.count} temperatures for {in_epochs(rung.epochs)}" for rung in rungs]
     cost = 1 + sum(rung.count * rung.epochs for rung in rungs) / settings.epochs
     return f"{', '.join(steps)}, then one for {settings.epochs}: {cost:.2f} trainings"
 
@@ -92,7 +99,7 @@ def _print(results: Results, folder: Path) -> None:
     (run,) = results.runs
     lengths = sorted({trial.epochs for trial in spent.trials})
     table = Table(title=f"validation: {chosen.metric}", title_justify="left")
-    for name in ("τ", *(f"{n} epochs" for n in lengths)):
+    for name in ("τ", *map(in_epochs, lengths)):
         table.add_column(name, justify="right")
     values = {(trial.temperature, trial.epochs): trial.value for trial in spent.trials}
     for t in sorted({trial.temperature for trial in spent.trials}):
@@ -103,7 +110,7 @@ def _print(results: Results, folder: Path) -> None:
     output.print(chosen.reason)
     short = sum(n < lengths[-1] for _, n in values)
     output.print(
-        f"Spent: {spent.spent:.2f} trainings of {lengths[-1]} epochs, {spent.seconds:.0f} s of one core; "
+        f"Spent: {spent.spent:.2f} trainings of {in_epochs(lengths[-1])}, {spent.seconds:.0f} s of one core; "
         f"{short} short trainings, {len(table.rows) - 1} temperatures never trained in full."
     )
     if spent.grid is not None:

@@ -28,6 +28,7 @@ from temperance.search import (
     beside_fixed,
     by_budget,
     estimate,
+    in_epochs,
     pixels_in_words,
     sweep,
 )
@@ -60,8 +61,8 @@ def run_sweep(
     shorter = [epochs for epochs in lengths if epochs != settings.epochs]
     if lengths and (not shorter or shorter[-1] > settings.epochs):
         raise InputError(
-            f"--budgets {budgets}: the sweep itself is of {settings.epochs} epochs and must be the longest; "
-            "give shorter ones, or more --epochs"
+            f"--budgets {budgets}: the sweep itself is of {in_epochs(settings.epochs)} and must be the "
+            "longest; give shorter ones, or more --epochs"
         )
     folder = out or default_folder("sweep", settings.data)
     if dry_run:
@@ -126,7 +127,7 @@ class _Display:
     def begin(self, config: SweepConfig, finished: list[Run]) -> None:
         runs, epochs_each = len(config.trainings()), config.epochs
         self._console.print(
-            f"{runs} runs: {_counted(config)} × {config.seeds} seeds, {epochs_each} epochs each"
+            f"{runs} runs: {_counted(config)} × {config.seeds} seeds, {in_epochs(epochs_each)} each"
             + (
                 f", the hardest {100 * config.hardest:g} % of the negatives alone"
                 if config.hardest
@@ -139,7 +140,7 @@ class _Display:
         self._done = 0
         self._total, self._offset = runs, len(finished) * epochs_each
         self._task = self._bar.add_task(
-            f"training, {epochs_each} epochs",
+            f"training, {in_epochs(epochs_each)}",
             total=runs * epochs_each,
             completed=self._offset,
             runs="",

@@ -29,7 +29,7 @@ from temperance.report.svg import (
     series_colour,
 )
 from temperance.runs.results import Choice, Results, Run, Search, Trial
-from temperance.search import LABEL_FREE, METRIC_NAMES
+from temperance.search import LABEL_FREE, METRIC_NAMES, in_epochs
 
 TAU = Axis("temperature τ", log=True)
 USES = {
@@ -100,7 +100,7 @@ def budget_figure(sweeps: Mapping[int, Results], metric: str) -> str:
         choice = uses(results)[metric]
         best = None if choice.shape == "flat" else choice.temperature
         strips.append(Strip(str(epochs), means(results, metric), best, choice.interval))
-        words.append(f"{epochs} epochs: {in_brief(choice)}.")
+        words.append(f"{in_epochs(epochs)}: {in_brief(choice)}.")
     return heat_chart(
         f"{USES[metric]}, over temperature and epochs of training",
         f"Best temperature and its 90 % interval. {' '.join(words)}",
@@ -244,7 +244,7 @@ def rungs_figure(results: Results) -> str:
     lengths = rungs(search)
     lines = [
         Series(
-            f"{epochs} epochs",
+            in_epochs(epochs),
             [trial.temperature for trial in trials],
             [100 * trial.value for trial in trials],
             heat_colour(i, len(lengths)),

@@ -13,6 +13,7 @@ from temperance.search import (
     SearchConfig,
     against_pixels,
     grid_in_words,
+    in_epochs,
     pixels_in_words,
 )
 from temperance.search.config import PULL, UNSEARCHED
@@ -80,7 +81,7 @@ def _spent(search: Search, config: SearchConfig) -> str:
     ]
     costs = [
         (
-            f"{epochs} epochs",
+            in_epochs(epochs),
             str(len(trials)),
             f"{len(trials) * epochs / config.epochs:.2f}",
             f"{sum(trial.seconds for trial in trials):.0f}",
@@ -89,11 +90,11 @@ def _spent(search: Search, config: SearchConfig) -> str:
     ]
     return (
         f"<section><h2>What was spent</h2><p>{search.spent:.2f} of {config.budget:g} trainings of "
-        f"{config.epochs} epochs, {search.seconds:.0f} s of one core. {len(tried)} temperatures were tried, "
-        f"{len(tried) - len(whole)} of them never in full.</p>"
+        f"{in_epochs(config.epochs)}, {search.seconds:.0f} s of one core. {len(tried)} temperatures were "
+        f"tried, {len(tried) - len(whole)} of them never in full.</p>"
         f"{table(('length', 'temperatures', 'cost, in whole trainings', 'seconds'), costs)}"
         "<h3>Accuracy on validation images (%)</h3><p>Where a row ends, the temperature was let go.</p>"
-        f"{table(('τ', *(f'{n} epochs' for n in lengths)), rows)}</section>"
+        f"{table(('τ', *map(in_epochs, lengths)), rows)}</section>"
     )
 
 

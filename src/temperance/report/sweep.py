@@ -34,6 +34,7 @@ from temperance.search import (
     against_pixels,
     beside_fixed,
     by_budget,
+    in_epochs,
     pixels_in_words,
     train_command,
     with_hardest,
@@ -215,13 +216,14 @@ def _moves(sweeps: dict[int, Results], metric: str) -> str:
     use = f"For the {figures.USES[metric]}"
     for epochs, choice in ((short, first), (long, last)):
         if choice.shape == "flat":
-            return f"{use}, the curve of {epochs} epochs is flat: it does not say whether the best τ moves."
+            flat = f"the curve of {in_epochs(epochs)} is flat"
+            return f"{use}, {flat}: it does not say whether the best τ moves."
     if first.interval is None or last.interval is None:
         return f"{use}, one τ was tried: nothing can move."
     (low, high), way = (first.interval, last.interval), "rises"
     if first.temperature > last.temperature:
         (low, high), way = (high, low), "falls"
-    ends = f"{first.temperature:g} at {short} epochs, {last.temperature:g} at {long}"
+    ends = f"{first.temperature:g} at {in_epochs(short)}, {last.temperature:g} at {long}"
     if low[1] < high[0]:
         return f"{use}, the best τ {way} with training ({ends}); the two intervals do not meet."
     return (

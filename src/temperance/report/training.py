@@ -28,7 +28,7 @@ from temperance.report.sections import (
 )
 from temperance.runs import write_atomic
 from temperance.runs.results import Results
-from temperance.search import TrainConfig, member_arrays
+from temperance.search import TrainConfig, in_epochs, member_arrays
 
 REPORT = "report.html"
 
@@ -100,10 +100,9 @@ def _answer(results: Results) -> str:
             f"{100 * raw.linear_accuracy:.1f} % on raw pixels, {100 * fresh.linear_accuracy:.1f} % before "
             "training."
         )
-    length = f"{run.epochs} epoch{'s' * (run.epochs != 1)}"
     words = [
-        f"Trained for {length} with {_temperature(results)}. One training says nothing of other "
-        "temperatures: temperance sweep compares them.",
+        f"Trained for {in_epochs(run.epochs)} with {_temperature(results)}. One training says nothing of "
+        "other temperatures: temperance sweep compares them.",
         *([results.recommendation.reason] if results.recommendation else []),
         *(f"Note: {note}." for note in results.data.notes),
     ]

@@ -11,6 +11,7 @@ from temperance.search.config import (
     SweepConfig,
     TrainConfig,
     default_epochs,
+    in_epochs,
 )
 from temperance.search.cost import Cost, estimate
 from temperance.search.grid import grid_in_words, known_grid
@@ -44,6 +45,7 @@ __all__ = [
     "default_epochs",
     "estimate",
     "grid_in_words",
+    "in_epochs",
     "known_grid",
     "local",
     "member_arrays",

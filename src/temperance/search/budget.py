@@ -29,7 +29,7 @@ from temperance.runs.results import (
     check_results,
     write_results,
 )
-from temperance.search.config import METRIC_NAMES, PULL, UNSEARCHED, SearchConfig
+from temperance.search.config import METRIC_NAMES, PULL, UNSEARCHED, SearchConfig, in_epochs
 from temperance.search.grid import against_grid, known_grid
 from temperance.search.member import finished_member, member_name
 from temperance.search.sweep import (
@@ -99,8 +99,8 @@ def plan(epochs: int, budget: float) -> list[Rung]:
     length = short if short >= FEWEST_EPOCHS and left < 3 * middle else middle
     if length < FEWEST_EPOCHS or left < 2 * length:
         raise InputError(
-            f"{epochs} epochs and a budget of {budget:g} trainings leave no room to try two temperatures; "
-            "give more --epochs or a larger --budget"
+            f"{in_epochs(epochs)} and a budget of {budget:g} trainings leave no room to try two "
+            "temperatures; give more --epochs or a larger --budget"
         )
     return [Rung(length, int(left / length))]
 

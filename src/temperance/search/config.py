@@ -150,6 +150,16 @@ class SearchConfig(Recipe):
     metric: Metric = "linear"
 
 
+def in_epochs(count: int) -> str:
+    """A length of training in words.
+
+    Example:
+        >>> in_epochs(1), in_epochs(12)
+        ('1 epoch', '12 epochs')
+    """
+    return f"{count} epoch{'s' * (count != 1)}"
+
+
 def default_epochs(training_images: int, batch_size: int, method: Method = "simclr") -> int:
     """Epochs that make about ``DEFAULT_STEPS`` steps, and at least five; InstDisc takes four times as many.
 

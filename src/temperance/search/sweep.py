@@ -38,6 +38,7 @@ from temperance.search.config import (
     UNSEARCHED,
     SearchConfig,
     SweepConfig,
+    in_epochs,
 )
 from temperance.search.member import finished_member, member_arrays, member_name
 from temperance.search.recommend import choose, settle
@@ -259,7 +260,7 @@ def _recommend(
     """The choice for every metric; validation images alone decide."""
     temperatures = np.array(config.temperatures)
     arrays = [member_arrays(members / run.folder) for run in runs]
-    budget = f"{config.epochs} epochs"
+    budget = in_epochs(config.epochs)
 
     def choice(metric: str, name: str) -> Choice:
         values = np.stack([member[name] for member in arrays])
