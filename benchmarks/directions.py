@@ -6,7 +6,8 @@
 
 For the extractor of each τ (seed 0) the direction is read off its own space, without labels. Beside it stand
 the accuracies on validation images at its τ, and their mean at those τ of the sweep that lie in the range
-suggested; and the estimate of the false-negative mass beside the truth.
+suggested; and the estimate of the false-negative mass beside the truth. FOLDER/directions.svg shows the
+spaces of the lowest, a middle and the highest τ.
 """
 
 import sys
@@ -16,8 +17,39 @@ import numpy as np
 
 from temperance import diagnose
 from temperance.data import load_images, split
+from temperance.diagnosis.results import Diagnosis
+from temperance.report.svg import (
+    Axis,
+    Panel,
+    Reference,
+    Series,
+    heat_colour,
+    line_chart,
+    standalone,
+)
 from temperance.runs.results import read_results
 from temperance.search import METRIC_NAMES, member_arrays
+
+
+def drawing(spaces: dict[float, Diagnosis]) -> str:
+    """Among how many negatives the push is shared at each τ, and, as a dot, at the one trained with."""
+    lines = []
+    for i, (tau, found) in enumerate(spaces.items()):
+        shares = [100 * n / found.data.negatives for n in found.profile.effective_negatives["0.5"]]
+        own = 100 * found.reading.effective_negatives / found.data.negatives
+        colour = heat_colour(i, len(spaces))
+        taus = found.profile.temperature
+        lines += [
+            Series(f"trained at τ = {tau:g}", taus, shares, colour, points=False),
+            Series("", [tau], [own], colour),
+        ]
+    edges = [Reference("hardly any", 2), Reference("nearly all", 50)]
+    return line_chart(
+        "Effective negatives at each temperature, in three spaces",
+        "Each space has the temperatures at which from 2 to 50 % of the negatives count.",
+        Axis("temperature τ", log=True),
+        Panel(Axis("effective negatives (% of all), median of anchors", log=True), lines, edges),
+    )
 
 
 def main() -> None:
@@ -32,10 +64,12 @@ def main() -> None:
     }
     print(f"| τ | effective | says | range | {' | '.join(METRIC_NAMES)} | estimate | truth |")
     print("|---" * (6 + len(METRIC_NAMES)) + "|")
+    spaces = {}
     for tau, runs in groups.items():
         arrays = member_arrays(folder / "members" / runs[0].folder)
         views = arrays["view_a"], arrays["view_b"]
         found, known = diagnose(*views, temperature=tau), diagnose(*views, labels, tau)
+        spaces[tau] = found
         reading, truth, range_ = found.reading, known.reading, found.suggestion
         assert reading is not None
         assert truth is not None
@@ -57,6 +91,9 @@ def main() -> None:
             f"{truth.figures['false_negative_mass'].value:.2f}",
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
+    kept = sorted(spaces)
+    shown = {tau: spaces[tau] for tau in (kept[0], kept[len(kept) // 2], kept[-1])}
+    (folder / "directions.svg").write_text(standalone(drawing(shown)))
 
 
 if __name__ == "__main__":
