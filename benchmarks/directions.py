@@ -52,6 +52,18 @@ def drawing(spaces: dict[float, Diagnosis]) -> str:
     )
 
 
+def kinship(a: np.ndarray, b: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """How many of an anchor's ten nearest are of its class: of those that choose it, too, and of all."""
+    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+    similarity = a @ b.T
+    np.fill_diagonal(similarity, -np.inf)
+    theirs = np.argsort(-similarity, axis=1)[:, :10]
+    chosen = np.zeros(similarity.shape, bool)
+    np.put_along_axis(chosen, np.argsort(-similarity, axis=0)[:10], True, axis=0)
+    same = labels[theirs] == labels[:, None]
+    return float(same[np.take_along_axis(chosen, theirs, axis=1)].mean()), float(same.mean())
+
+
 def main() -> None:
     folder, data = Path(sys.argv[1]), sys.argv[2]
     images = load_images(data)
@@ -64,12 +76,13 @@ def main() -> None:
     }
     print(f"| τ | effective | says | range | {' | '.join(METRIC_NAMES)} | estimate | truth |")
     print("|---" * (6 + len(METRIC_NAMES)) + "|")
-    spaces = {}
+    spaces, kin = {}, []
     for tau, runs in groups.items():
         arrays = member_arrays(folder / "members" / runs[0].folder)
         views = arrays["view_a"], arrays["view_b"]
         found, known = diagnose(*views, temperature=tau), diagnose(*views, labels, tau)
         spaces[tau] = found
+        kin.append(kinship(*views, labels))
         reading, truth, range_ = found.reading, known.reading, found.suggestion
         assert reading is not None
         assert truth is not None
@@ -91,6 +104,10 @@ def main() -> None:
             f"{truth.figures['false_negative_mass'].value:.2f}",
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
+    mutual, nearest = (
+        f"{100 * min(x):.0f} to {100 * max(x):.0f} %" for x in zip(*kin, strict=True)
+    )
+    print(f"\nof the anchor's class: {mutual} of the suspects, {nearest} of the ten nearest")
     kept = sorted(spaces)
     shown = {tau: spaces[tau] for tau in (kept[0], kept[len(kept) // 2], kept[-1])}
     (folder / "directions.svg").write_text(standalone(drawing(shown)))
