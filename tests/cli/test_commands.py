@@ -135,7 +135,7 @@ def test_version_and_help(capsys) -> None:
         (["sweep", "digits", "--budgets", "5,9", "--epochs", "8"], "of 8 epochs and must be"),
         (["sweep", "digits", "--budgets", "1,2", "--budget", "2x"], "--budgets goes with a full"),
         (["sweep", "digits", "--losses", "--budget", "2x"], "--losses goes with a full"),
-        (["sweep", "digits", "--losses", "--set", "hardest=0.1"], "leave --set hardest out"),
+        (["sweep", "digits", "--losses", "--set", "hardest=0.1"], "leave hardest out"),
         (["sweep", "digits", "--losses", "--method", "supcon"], "the simple loss is for"),
         (
             ["sweep", "digits", "--temperature", "sigmoid", "--method", "moco-v2"],
@@ -147,6 +147,10 @@ def test_version_and_help(capsys) -> None:
             "hardest is not for temperature 'sigmoid'",
         ),
         (["train", "digits", "--set", "hardest=1.5"], "hardest: Input should be less than"),
+        (
+            ["sweep", "digits", "--budget", "2x", "--set", "hardest=0.1", "--method", "supcon"],
+            "hardest is for the methods",
+        ),
         (["sweep", "digits", "--grid", "runs"], "--grid goes with --budget"),
         (["sweep", "digits", "--storage", "sqlite://"], "--storage goes with --budget"),
         (["sweep", "digits", "--budget", "2x", "--grid", "none"], "none/results.json"),

@@ -194,14 +194,13 @@ def ranked(
     return torch.stack(losses).mean()
 
 
-@pytest.mark.parametrize("share", [None, 0.25])
-@pytest.mark.parametrize("temperature", [0.3, "simple"])
+@pytest.mark.parametrize(
+    ("temperature", "share"), [(0.3, 0.25), ("simple", None), ("simple", 0.25)]
+)
 @pytest.mark.parametrize("name", ["simclr", "moco-v2"])
 def test_the_hardest_and_the_simple_loss_are_those_of_the_paper(
     name: str, temperature: float | str, share: float | None
 ) -> None:
-    if temperature != "simple" and share is None:
-        return  # the method's own
     module, batches, data = stepped(name, 4, temperature=temperature, hardest=share)
     loss = module.compare(data[next(iter(batches))], 0)
     loss.backward()
@@ -215,6 +214,15 @@ def test_the_hardest_and_the_simple_loss_are_those_of_the_paper(
         told = (ranked(a, p, p[apart], tau, share) + ranked(p, a, a[apart], tau, share)) / 2
     assert loss.item() == pytest.approx(told.item(), rel=1e-12)
     assert all(w.grad.isfinite().all() for w in module.encoder.parameters())
+    assert module.loss.backend == "auto"  # which processes that share a batch change
+
+
+@pytest.mark.parametrize("options", [{"temperature": "simple"}, {"hardest": 0.1}])
+def test_losses_that_do_not_weigh_by_the_temperature_are_not_read(options) -> None:
+    said: list[str] = []
+    training = train(IMAGES, config("simclr", **options), on_warning=said.append)
+    assert said == []
+    assert not training.readings
 
 
 def test_the_simple_loss_is_what_a_rising_temperature_comes_to() -> None:

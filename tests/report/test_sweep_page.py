@@ -219,12 +219,12 @@ def test_four_losses_are_compared_in_words_numbers_and_a_drawing(tmp_path: Path)
         data=images.name,
         fingerprint=images.fingerprint,
         temperatures=TAUS,
-        rules=("simple",),
+        losses=True,
         seeds=2,
         epochs=1,
         batch_size=32,
     )
-    results = sweep(config, images, split(images), tmp_path, local(1), Silent(), losses=True)
+    results = sweep(config, images, split(images), tmp_path, local(1), Silent())
     page = _report(sweep_page(tmp_path, results, images, split(images)))
     hard = read_results(tmp_path / "hard")
     assert hard.config["hardest"] == 0.08

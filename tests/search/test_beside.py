@@ -82,13 +82,14 @@ def made(tmp_path: Path):
             fingerprint=images.fingerprint,
             temperatures=(0.1, 1.0),
             rules=rules,
+            losses=losses,
             seeds=1,
             epochs=epochs,
             batch_size=32,
         )
         here = Executor("local", 1, begin)
         where = tmp_path / folder
-        return sweep(config, images, split(images), where, here, Silent(), budgets, losses=losses)
+        return sweep(config, images, split(images), where, here, Silent(), budgets)
 
     make.asked = asked
     return make
@@ -144,15 +145,17 @@ def test_one_stopped_before_its_own_length_goes_on(made, tmp_path: Path, monkeyp
 
 
 def test_the_hardest_negatives_are_a_sweep_of_their_own_and_made_once(made, tmp_path: Path) -> None:
-    results = made(2, rules=("simple", "learnable"), losses=True)
+    results = made(2, rules=("learnable",), losses=True)
     hard = with_hardest(tmp_path / "run", results)
-    assert (results.losses, hard.losses) == (True, False)
+    assert (results.config["losses"], hard.config["losses"]) == (True, False)
     assert list(hard.by_rule()) == ["simple"]
-    assert list(results.by_rule()) == ["simple", "learnable"]
+    assert list(results.by_rule()) == ["learnable", "simple"]
+    again = SweepConfig.model_validate(results.config)  # as --config reads it
+    assert again.rules == ("learnable", "simple")
     assert hard.runs[0].losses != results.runs[0].losses
     assert "--set hardest=0.08" in hard.recommendation.command
     made.asked.clear()
-    assert made(2, rules=("simple", "learnable"), losses=True) == results
+    assert made(2, rules=("learnable",), losses=True) == results
     assert made.asked == []
     assert with_hardest(tmp_path / "run", made(2, folder="without")) is None
 

@@ -312,6 +312,19 @@ def test_effective_negatives_are_the_share_asked_for(share: float, n: int, seed:
     assert loss.shape == (n,)
 
 
+def test_effective_negatives_beside_a_plateau_of_ties() -> None:
+    """Just above the number of near ties the entropy bends sharply."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(10, 16, generator=generator, dtype=torch.float64)
+    for noise, share in ((1e-3, 1.001 * 127 / 1279), (0.05, 0.1)):
+        rows = centres.repeat(128, 1)
+        rows = rows + noise * torch.randn(rows.shape, generator=generator, dtype=torch.float64)
+        policy = EffectiveNegatives(share, per_anchor=True)
+        _, told = info_nce(rows, rows, temperature=policy, statistics=True)
+        inside = told.effective_negatives / (len(rows) - 1)
+        assert float((inside / share - 1).abs().max()) < 0.01
+
+
 def test_effective_negatives_of_every_loss() -> None:
     for loss in (info_nce, nt_xent, decoupled, clip, hard_contrastive, sigmoid):
         policy = EffectiveNegatives(0.3)

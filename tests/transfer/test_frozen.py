@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from temperance import InputError
-from temperance.data import ImageSet, load_images
+from temperance.data import ImageSet, Views, load_images
 from temperance.encoders import Encoder, EncoderSpec, embed
 from temperance.transfer import frozen
 from temperance.transfer.frozen import Frozen, NearestNeighbours
@@ -101,6 +101,21 @@ def test_the_probe_by_sgd_steps_as_its_paper_says(encoder, digits, monkeypatch) 
     SGDProbe(encoder, epochs=10).fit(train)  # 600 images: three batches an epoch
     assert rates == pytest.approx([0.1] * 18 + [0.01] * 6 + [0.001] * 6)
     assert set(seen) == {(0.9, 0)}
+
+
+def test_the_probe_by_sgd_sees_each_image_once_an_epoch(encoder, digits, monkeypatch) -> None:
+    train, _ = digits
+    odd = ImageSet("odd", train.images[:257], train.labels[:257], train.classes)
+    seen: list[int] = []
+    single = Views.single
+
+    def counted(self, images, number):
+        seen.append(len(images))
+        return single(self, images, number)
+
+    monkeypatch.setattr(Views, "single", counted)
+    SGDProbe(encoder, epochs=3).fit(odd)
+    assert seen == [256, 1] * 3
 
 
 def test_a_feature_that_never_changes_leaves_the_probe_finite(digits) -> None:

@@ -16,7 +16,6 @@ from temperance.cli.given import (
     temperatures,
 )
 from temperance.errors import InputError
-from temperance.methods.config import HARDEST, SIMPLE
 from temperance.report.figures import in_brief, uses
 from temperance.report.sweep import write_sweep_report
 from temperance.runs.results import Results, Run
@@ -31,7 +30,9 @@ from temperance.search import (
     in_epochs,
     pixels_in_words,
     sweep,
+    with_hardest,
 )
+from temperance.search.sweep import HARD
 
 
 def run_sweep(
@@ -48,16 +49,9 @@ def run_sweep(
         given["temperatures"] = temperatures(given["temperatures"])
     budgets = given.pop("budgets")
     lengths = _lengths(budgets) if budgets is not None else []
-    losses = bool(given.pop("losses"))
-    if losses:
-        given["rules"] = (*(given["rules"] or ()), SIMPLE)
     if lengths and config is None and given["epochs"] is None:
         given["epochs"] = lengths[-1]
     settings, images, parts = settle(SweepConfig, given, config)
-    if losses and settings.hardest is not None:
-        raise InputError(
-            "--losses keeps to the hardest negatives in a sweep of its own; leave --set hardest out"
-        )
     shorter = [epochs for epochs in lengths if epochs != settings.epochs]
     if lengths and (not shorter or shorter[-1] > settings.epochs):
         raise InputError(
@@ -68,19 +62,20 @@ def run_sweep(
     if dry_run:
         epochs = [*shorter, settings.epochs]
         sweeps = [settings.model_copy(update={"epochs": n}) for n in epochs]
-        if losses:
-            sweeps.append(settings.model_copy(update={"hardest": HARDEST, "rules": (SIMPLE,)}))
+        if settings.losses:
+            sweeps.append(settings.hardest_alone())
+        again = ", and again with the hardest negatives alone" if settings.losses else ""
         with executor(where, workers) as crew:
             costs = [estimate(each, images, parts, crew.count) for each in sweeps]
         print(
-            f"{sum(cost.runs for cost in costs)} runs ({_counted(settings)} × {settings.seeds} seeds, "
-            f"{' and '.join(map(str, epochs))} epochs each), about "
+            f"{sum(cost.runs for cost in costs)} runs ({_counted(settings)} × {_seeds(settings)}, "
+            f"{' and '.join(map(in_epochs, epochs))} each{again}), about "
             f"{_duration(sum(cost.seconds for cost in costs))} on {crew.count} workers, "
             f"about {sum(cost.bytes for cost in costs) / 1e6:.0f} MB in {folder}"
         )
         return
     with executor(where, workers) as crew, _Display(console(stderr=True), settings) as display:
-        results = sweep(settings, images, parts, folder, crew, display, shorter, losses=losses)
+        results = sweep(settings, images, parts, folder, crew, display, shorter)
         display.say("drawing the report")
         write_sweep_report(folder, results, images, parts)
     if as_json:
@@ -127,7 +122,7 @@ class _Display:
     def begin(self, config: SweepConfig, finished: list[Run]) -> None:
         runs, epochs_each = len(config.trainings()), config.epochs
         self._console.print(
-            f"{runs} runs: {_counted(config)} × {config.seeds} seeds, {in_epochs(epochs_each)} each"
+            f"{runs} runs: {_counted(config)} × {_seeds(config)}, {in_epochs(epochs_each)} each"
             + (
                 f", the hardest {100 * config.hardest:g} % of the negatives alone"
                 if config.hardest
@@ -184,6 +179,10 @@ def _counted(settings: SweepConfig) -> str:
     return f"{len(settings.temperatures)} temperatures{rules}"
 
 
+def _seeds(settings: SweepConfig) -> str:
+    return f"{settings.seeds} seed{'s' * (settings.seeds != 1)}"
+
+
 def _name(run: Run) -> str:
     return run.rule or f"τ = {run.temperature:g}"
 
@@ -220,6 +219,9 @@ def _print(output: Console, results: Results, folder: Path) -> None:
         output.print(_budgets_table(by_budget(folder, results)))
     if results.rules and results.data.classes:
         output.print(_rules_table(results))
+    if with_hardest(folder, results) is not None:
+        hard = folder / HARD / "results.json"
+        output.print(f"\nThe hardest negatives alone: {hard}", soft_wrap=True)
     output.print(f"\nTrain with it:  {chosen.command}", soft_wrap=True)
     output.print(f"Look at it:     {folder / 'report.html'}", soft_wrap=True)
 

@@ -430,6 +430,7 @@ class SimpleContrastive(nn.Module):
         in_batch: whether the batch's other keys are negatives; unless told, only without a queue.
         similarity: see ``temperance.functional``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        backend: see ``temperance.functional``.
 
     Example:
         >>> import torch
@@ -445,6 +446,7 @@ class SimpleContrastive(nn.Module):
         in_batch: bool | None = None,
         similarity: Similarity = "cosine",
         reduction: Reduction = "mean",
+        backend: Backend = "auto",
     ) -> None:
         super().__init__()
         self.weight = weight
@@ -452,6 +454,7 @@ class SimpleContrastive(nn.Module):
         self.in_batch = in_batch
         self.similarity = similarity
         self.reduction = reduction
+        self.backend = backend
 
     def forward(
         self,
@@ -469,6 +472,7 @@ class SimpleContrastive(nn.Module):
             in_batch=self.in_batch,
             similarity=self.similarity,
             reduction=self.reduction,
+            backend=self.backend,
         )
 
 

@@ -64,6 +64,11 @@ def sigmoid_initial(words: str) -> float:
     return Learnable(float(rest) if rest else 0.1).last
 
 
+def weighed(config: "TrainingConfig") -> bool:
+    """Whether all negatives are pushed as τ weighs them: what readings of the temperature are of."""
+    return config.temperature != SIMPLE and config.hardest is None
+
+
 def check_loss(method: "Method", temperature: float | str, hardest: float | None) -> None:
     """Refuse what the method's loss cannot be.
 
@@ -157,7 +162,8 @@ class Recipe(BaseModel):
             1 - 5 / steps in MoCo's runs of under 5,000 steps, in which so slow an encoder gets nowhere.
         noise: noise instances of InstDisc for each image.
         hardest: the share of an anchor's negatives that it is pushed from, the most similar ones; all, unless
-            given (Wang & Liu 2021, arXiv 2012.09740). SimCLR's are then the batch's other second views.
+            given (Wang & Liu 2021, arXiv 2012.09740). SimCLR's negatives are then the other images' views of
+            the other kind.
         chunk: images encoded at a time with gradients, so that a batch larger than memory fits: each chunk
             is encoded twice (Gao et al. 2021, arXiv 2101.06983).
         precision: as Lightning names it.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from temperance.diagnosis.monitor import TemperatureMonitor
 from temperance.errors import InputError
+from temperance.methods.config import weighed
 from temperance.methods.method import DIVERGED, Method
 
 # Steps between two looks for nan, and between two rows of a log.
@@ -111,7 +112,7 @@ class Record(Callback):
         if pl_module.device.type == "cpu" or step % CHECK_EVERY == 0:
             self._check(trainer)
         every = min(READ_EVERY, max(1, pl_module.steps // READINGS))
-        if step % every == 0 and pl_module.observed is not None:
+        if step % every == 0 and pl_module.observed is not None and weighed(pl_module.config):
             anchors, positives, negatives, labels = pl_module.observed
             rule = pl_module.temperature
             self._monitor.observe(step, anchors, positives, rule.last, negatives, labels, rule)

@@ -9,7 +9,7 @@ from jaxtyping import Int64
 
 from temperance.data import ImageSet
 from temperance.geometry import hardness
-from temperance.methods.config import Method, Optimizer, Recipe
+from temperance.methods.config import SIMPLE, Method, Optimizer, Recipe
 from temperance.report import figures
 from temperance.report.figures import Space
 from temperance.report.gallery import NEIGHBOURS, gallery, hardest_anchors
@@ -61,8 +61,11 @@ OPTIMIZERS: dict[Optimizer, str] = {
 }
 
 
-def loss_in_words(recipe: Recipe) -> str:
-    """What is minimised."""
+def loss_in_words(recipe: Recipe, rule: str | None = None) -> str:
+    """What is minimised; ``rule`` of the temperature, if it has one."""
+    if rule == SIMPLE:
+        some = "all" if recipe.hardest is None else f"the hardest {100 * recipe.hardest:g} % of the"
+        return f"{recipe.method} with the simple loss, {some} negatives pushed alike"
     if recipe.hardest is None:
         return LOSSES[recipe.method]
     return f"{LOSSES[recipe.method]}, the hardest {100 * recipe.hardest:g} % of the negatives alone"

@@ -289,14 +289,15 @@ def _losses(results: Results, hard: Results | None) -> str:
             rows.append(
                 f'<tr><th scope="row">{text(figures.USES[metric])}</th><td>{negatives}</td>{cells}</tr>'
             )
-        wide, narrow = (
+        of_all, of_hardest = (
             max(found[name].values()) - min(found[name].values())
             for name in ("contrastive", "hard contrastive")
         )
-        words.append(
-            f"<li>For the {text(figures.USES[metric])}, τ moves the contrastive loss by {wide:.1f} points, "
-            f"with the hardest negatives alone by {narrow:.1f}.</li>"
-        )
+        if len(taus) > 1:
+            words.append(
+                f"<li>For the {text(figures.USES[metric])}, accuracy differs by {of_all:.1f} points from τ "
+                f"to τ, with the hardest negatives alone by {of_hardest:.1f}.</li>"
+            )
     see = (
         "Whether the curve of the hardest negatives is the flatter one: where they are chosen by their "
         "hardness already, τ has less to do. Dots are single runs, lines their means; the simple losses "

@@ -9,7 +9,7 @@ from jaxtyping import Float32
 from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
 from temperance.methods.batches import Batches
-from temperance.methods.config import SIMPLE
+from temperance.methods.config import SIMPLE, weighed
 from temperance.report.cloud import Cloud, cloud_of
 from temperance.report.explorer import explorer_part
 from temperance.report.figures import Space, course_figure
@@ -44,14 +44,11 @@ def write_training_report(folder: Path, results: Results, images: ImageSet, part
     """
     (run,) = results.runs
     space = read_space(folder, run.temperature)
-    rows = parts.validation
-    labels = None if images.labels is None else images.labels[rows]
+    labels = None if images.labels is None else images.labels[parts.validation]
     sections = [
         _answer(results),
         _course(folder, results),
-        pushed([space], run.seed),
-        hardest_negatives([space], images, rows, labels, run.seed),
-        maps([space], labels, results.data.classes, run.seed),
+        *_space(space, results, images, parts),
         _tables(results),
         _method(results),
     ]
@@ -60,6 +57,20 @@ def write_training_report(folder: Path, results: Results, images: ImageSet, part
     explorer = explorer_part(_cloud(space, names, images.name))
     title = f"An extractor of {results.data.name}"
     write_atomic(folder / REPORT, page(title, part, explorer, folder.resolve().name))
+
+
+def _space(space: Space, results: Results, images: ImageSet, parts: Splits) -> list[str]:
+    """The space and its push; nothing under losses that do not push all negatives as τ weighs them."""
+    (run,) = results.runs
+    config = TrainConfig.model_validate(results.config)
+    if not weighed(config):
+        return []
+    labels = None if images.labels is None else images.labels[parts.validation]
+    return [
+        pushed([space], run.seed),
+        hardest_negatives([space], images, parts.validation, labels, run.seed),
+        maps([space], labels, results.data.classes, run.seed),
+    ]
 
 
 def _cloud(space: Space, names: list[str] | None, name: str) -> Cloud | None:
@@ -160,7 +171,8 @@ def _method(results: Results) -> str:
         f"Data: {data.name}, {data.size} × {data.size}; {data.train:,} images train "
         f"({'with their' if config.method == 'supcon' else 'without'} labels), {data.validation:,} and "
         f"{data.test:,} are held out (validation, test).",
-        f"Training: {loss_in_words(config)}; batches of {config.batch_size}, epochs: {config.epochs}, "
-        f"{OPTIMIZERS[config.optimizer]} {run.seconds / 60:.1f} minutes, measuring included.",
+        f"Training: {loss_in_words(config, run.rule)}; batches of {config.batch_size}, epochs: "
+        f"{config.epochs}, {OPTIMIZERS[config.optimizer]} {run.seconds / 60:.1f} minutes, measuring "
+        "included.",
     ]
     return method(results, facts, "the extractor is encoder.safetensors and encoder.json")

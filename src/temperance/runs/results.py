@@ -165,8 +165,8 @@ class Search(_Record):
 class Results(_Record):
     """The whole file.
 
-    ``budgets`` lists shorter trainings, in epochs: the same sweep of each is in ``budgets/EPOCHS``. With
-    ``losses`` the same sweep with the hardest negatives alone is in ``hard``.
+    ``budgets`` lists shorter trainings, in epochs: the same sweep of each is in ``budgets/EPOCHS``. Where
+    ``config`` has ``losses``, the same sweep with the hardest negatives alone is in ``hard``.
     """
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
@@ -180,7 +180,6 @@ class Results(_Record):
     recommendation: Recommendation | None
     search: Search | None = None
     budgets: list[int] = Field(default_factory=list)
-    losses: bool = False
 
     def by_rule(self) -> dict[str, list[Run]]:
         """The runs of each rule for the temperature, as given; seeds in order."""

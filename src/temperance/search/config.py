@@ -1,14 +1,16 @@
 """What a sweep is asked to do."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from temperance.errors import InputError
 from temperance.methods.config import (
+    HARDEST,
     PAPERS,
+    SIMPLE,
     Method,
     Recipe,
     Rule,
@@ -81,6 +83,7 @@ class SweepConfig(Recipe):
         rules: words of rules that are compared with the best of them; see ``temperance.temperatures``.
         seeds: how many runs at each temperature, with seeds 0, 1, ...
         metric: what the headline recommendation is for.
+        losses: whether the simple loss is compared, too, and the same with the hardest negatives alone.
     """
 
     data: str
@@ -90,6 +93,14 @@ class SweepConfig(Recipe):
     rules: tuple[Rule, ...] = ()
     seeds: int = Field(default=3, ge=1)
     metric: Metric = "linear"
+    losses: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_simple(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if not given.get("losses"):
+            return given
+        return given | {"rules": (*(given.get("rules") or ()), SIMPLE)}
 
     @field_validator("temperatures")
     @classmethod
@@ -110,9 +121,18 @@ class SweepConfig(Recipe):
 
     @model_validator(mode="after")
     def _fits(self) -> "SweepConfig":
+        if self.losses and self.hardest is not None:
+            raise InputError(
+                "losses keeps to the hardest negatives in a sweep of its own; leave hardest out"
+            )
         for temperature in (*self.temperatures, *self.rules):
             check_loss(self.method, temperature, self.hardest)
         return self
+
+    def hardest_alone(self) -> "SweepConfig":
+        """The same sweep with the hardest negatives alone."""
+        changed = {"losses": False, "rules": (SIMPLE,), "hardest": HARDEST}
+        return self.model_copy(update=changed)
 
     def trainings(self) -> list[TrainingConfig]:
         """One training a temperature and seed, the seeds of each temperature spread over the sweep."""
@@ -148,6 +168,11 @@ class SearchConfig(Recipe):
     highest: Temperature = 0.4
     seed: int = Field(default=0, ge=0)
     metric: Metric = "linear"
+
+    @model_validator(mode="after")
+    def _fits(self) -> "SearchConfig":
+        check_loss(self.method, self.lowest, self.hardest)
+        return self
 
 
 def in_epochs(count: int) -> str:

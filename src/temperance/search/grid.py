@@ -77,6 +77,6 @@ def grid_in_words(temperature: float, found: AgainstGrid) -> str:
     """One sentence."""
     return (
         f"On the full grid in {found.folder} ({found.trainings} trainings) τ = {found.temperature:g} is best "
-        f"with {found.best:.1%} of the test images; at τ = {temperature:g} it is {found.chosen:.1%}, "
-        f"{100 * found.regret:.1f} points less."
+        f"with {found.best:.1%} of the test images; at τ = {temperature:g}, on the line between its "
+        f"temperatures, it is {found.chosen:.1%}, {100 * found.regret:.1f} points less."
     )

@@ -18,7 +18,6 @@ import temperance
 from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
 from temperance.methods import Recipe
-from temperance.methods.config import HARDEST, SIMPLE
 from temperance.runs import make_folder, read_json, write_atomic, write_json
 from temperance.runs.config import claim_folder
 from temperance.runs.results import (
@@ -80,8 +79,6 @@ def sweep(
     executor: Executor,
     progress: Progress,
     budgets: Sequence[int] = (),
-    *,
-    losses: bool = False,
 ) -> Results:
     """Run what is missing of a sweep, recommend, and write ``results.json`` and ``metrics.csv``.
 
@@ -93,7 +90,6 @@ def sweep(
         executor: where the runs are worked on.
         progress: is told how it goes.
         budgets: shorter trainings, in epochs, for each of which the same sweep is made in ``budgets/EPOCHS``.
-        losses: whether the same sweep is made in ``hard``, too, with the hardest negatives alone.
 
     Raises:
         InputError: if the folder holds something else, cannot be written to, or a worker was ended.
@@ -102,12 +98,10 @@ def sweep(
     claim_folder(folder, config)
     check_results(folder)
     for epochs in budgets:
-        shorter = config.model_copy(update={"epochs": epochs})
+        shorter = config.model_copy(update={"epochs": epochs, "losses": False})
         sweep(shorter, images, parts, folder / BUDGETS / str(epochs), executor, progress)
-    if losses:
-        kept = [rule for rule in config.rules if rule == SIMPLE]
-        hard = config.model_copy(update={"hardest": HARDEST, "rules": tuple(kept)})
-        sweep(hard, images, parts, folder / HARD, executor, progress)
+    if config.losses:
+        sweep(config.hardest_alone(), images, parts, folder / HARD, executor, progress)
     make_folder(folder / MEMBERS)
     trainings = config.trainings()
     folders = {training: folder / MEMBERS / member_name(training) for training in trainings}
@@ -143,7 +137,6 @@ def sweep(
         rules=rules,
         recommendation=_recommend(config, images, ordered, folder / MEMBERS),
         budgets=list(budgets),
-        losses=losses,
     )
     write_atomic(folder / "metrics.csv", metrics_table([*ordered, *rules]))
     write_results(folder, results)
@@ -174,7 +167,7 @@ def with_hardest(folder: Path, results: Results) -> Results | None:
     Raises:
         InputError: if it is missing or damaged.
     """
-    return read_results(folder / HARD) if results.losses else None
+    return read_results(folder / HARD) if results.config.get("losses") else None
 
 
 def environment() -> dict[str, str | int]:

@@ -25,9 +25,6 @@ THIN = 8
 # A temperature is found when the effective negatives are off by less than this part of the target.
 CLOSE = 2e-3
 STEPS = 40
-# Where the square of what an anchor's entropy is off by, over its slope, is less than this, one step more
-# ends the search: what that leaves is of the same order.
-NEAR = 0.005
 
 
 class EffectiveNegatives(Policy):
@@ -241,11 +238,13 @@ def _roots(
         missing = target[left] - entropy
         low[left] = torch.where(missing > 0, here, low[left])
         high[left] = torch.where(missing > 0, high[left], here)
+        close = missing.abs() < 2 * CLOSE
         to = here + missing / variance
-        inside = (low[left] <= to) & (to <= high[left])
-        at[left] = torch.where(inside, to, (low[left] + high[left]) / 2)
-        found = inside & (missing.square() < NEAR * variance) | (missing.abs() < CLOSE)
-        left = left[~found]
+        inside = (low[left] < to) & (to < high[left])
+        to = torch.where(inside, to, (low[left] + high[left]) / 2)
+        at[left] = torch.where(close, here, to)
+        # Only those that are not settled are looked at again.
+        left = left[~close]
         if not len(left):
             break
     close = torch.ones_like(at, dtype=torch.bool)

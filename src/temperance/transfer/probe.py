@@ -10,7 +10,6 @@ from torch.nn.functional import cross_entropy
 
 from temperance.data import ImageSet, Views
 from temperance.encoders import Encoder, embed
-from temperance.transfer.dense import shuffled
 from temperance.transfer.frozen import Classifier, labels_of
 
 BATCH, MOMENTUM = 256, 0.9
@@ -57,17 +56,17 @@ class SGDProbe(Classifier):
         views = Views(spec.channels, spec.size, "crop")
         random = np.random.default_rng(self.seed)
         size = min(BATCH, len(images))
-        steps = self.epochs * -(-len(images) // size)
         optimizer = torch.optim.SGD(layer.parameters(), lr=RATE * size / BATCH, momentum=MOMENTUM)
-        falls = [round(part * steps) for part in FALLS]
+        falls = [round(part * self.epochs) for part in FALLS]
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, falls)
-        for rows in shuffled(len(images), size, steps, self.seed):
-            with torch.no_grad():
-                crops = views.single(images[rows], int(random.integers(2**31)))
-                features = scale(frozen(crops))
-            optimizer.zero_grad()
-            torch.autograd.backward(cross_entropy(layer(features), labels[rows]))
-            optimizer.step()
+        for _ in range(self.epochs):
+            for rows in torch.split(torch.from_numpy(random.permutation(len(images))), size):
+                with torch.no_grad():
+                    crops = views.single(images[rows], int(random.integers(2**31)))
+                    features = scale(frozen(crops))
+                optimizer.zero_grad()
+                torch.autograd.backward(cross_entropy(layer(features), labels[rows]))
+                optimizer.step()
             schedule.step()
         self.model_ = nn.Sequential(frozen, scale, layer).eval()
         return self
