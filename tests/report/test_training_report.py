@@ -68,3 +68,18 @@ def test_without_labels_the_page_speaks_of_views(tmp_path: Path) -> None:
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "have their own other view nearest of all" in page
     assert "Accuracy on test images" not in page
+
+
+def test_without_a_temperature_the_page_names_none(tmp_path: Path, capsys) -> None:
+    loss = ("--temperature", "simple", "--set", "hardest=0.1")
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "digits", *loss, "--epochs", "1", "--out", str(tmp_path / "run")])
+    assert not ended.value.code
+    assert "warning" not in capsys.readouterr().err
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    page = page.split('<div data-tab="explorer">')[0]
+    assert "the simple loss, which has no temperature" in page
+    assert "the hardest 10 % of the negatives pushed alike" in page
+    assert "10000" not in page
+    assert "1e+04" not in page
+    assert "figure-push" not in page

@@ -234,7 +234,9 @@ def method(results: Results, facts: Sequence[str], where: str) -> str:
 
 def _rows(results: Results, cells: Callable[[list[Run]], list[str]]) -> list[str]:
     """A row for each temperature, and for each rule."""
-    groups = {f"{t:g}": runs for t, runs in results.by_temperature().items()} | results.by_rule()
+    groups = {
+        runs[0].rule or f"{t:g}": runs for t, runs in results.by_temperature().items()
+    } | results.by_rule()
     return [
         f'<tr><th scope="row">{text(name)}</th>{"".join(f"<td>{x}</td>" for x in cells(runs))}</tr>'
         for name, runs in groups.items()
