@@ -52,16 +52,11 @@ def drawing(spaces: dict[float, Diagnosis]) -> str:
     )
 
 
-def kinship(a: np.ndarray, b: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """How many of an anchor's ten nearest are of its class: of those that choose it, too, and of all."""
-    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
-    similarity = a @ b.T
-    np.fill_diagonal(similarity, -np.inf)
-    theirs = np.argsort(-similarity, axis=1)[:, :10]
-    chosen = np.zeros(similarity.shape, bool)
-    np.put_along_axis(chosen, np.argsort(-similarity, axis=0)[:10], True, axis=0)
-    same = labels[theirs] == labels[:, None]
-    return float(same[np.take_along_axis(chosen, theirs, axis=1)].mean()), float(same.mean())
+def kinship(found: Diagnosis, labels: np.ndarray) -> tuple[float, float]:
+    """How many of the suspects are of their anchor's class, and how many of the ten hardest negatives."""
+    same = np.array([labels[s.anchor] == labels[s.negative] for s in found.suspects])
+    suspected = np.array([bool(s.false) for s in found.suspects])
+    return float(same[suspected].mean()), float(same.mean())
 
 
 def main() -> None:
@@ -82,7 +77,7 @@ def main() -> None:
         views = arrays["view_a"], arrays["view_b"]
         found, known = diagnose(*views, temperature=tau), diagnose(*views, labels, tau)
         spaces[tau] = found
-        kin.append(kinship(*views, labels))
+        kin.append(kinship(found, labels))
         reading, truth, range_ = found.reading, known.reading, found.suggestion
         assert reading is not None
         assert truth is not None

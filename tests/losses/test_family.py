@@ -392,6 +392,8 @@ def test_modules_hold_what_the_functions_are_given() -> None:
         assert list(module.parameters()) == [tau]
         assert module(*inputs) == function(*inputs, temperature=tau, **options)
     assert SimpleContrastive(hardest=0.5)(A, B) == simple_contrastive(A, B, hardest=0.5)
+    with pytest.raises(InputError, match="backend 'triton' is unknown here"):
+        SimpleContrastive(backend="triton")(A, B)
 
 
 @pytest.mark.parametrize(

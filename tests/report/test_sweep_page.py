@@ -39,17 +39,15 @@ def colours(labelled: bool) -> ImageSet:
     )
 
 
+def asked(images: ImageSet, **more: object) -> SweepConfig:
+    small = {"temperatures": TAUS, "seeds": 2, "epochs": 1, "batch_size": 32}
+    return SweepConfig(data=images.name, fingerprint=images.fingerprint, **small, **more)
+
+
 @pytest.fixture(scope="module", params=[True, False], ids=["labels", "no labels"])
 def swept(request, tmp_path_factory) -> tuple[Path, Results, ImageSet]:
     images = colours(labelled=request.param)
-    config = SweepConfig(
-        data=images.name,
-        fingerprint=images.fingerprint,
-        temperatures=TAUS,
-        seeds=2,
-        epochs=1,
-        batch_size=32,
-    )
+    config = asked(images)
     folder = tmp_path_factory.mktemp("sweep") / "run"
     return folder, sweep(config, images, split(images), folder, local(1), Silent()), images
 
@@ -215,15 +213,7 @@ def test_it_says_what_was_trained_and_by_which_steps(swept, method: str) -> None
 
 def test_four_losses_are_compared_in_words_numbers_and_a_drawing(tmp_path: Path) -> None:
     images = colours(labelled=True)
-    config = SweepConfig(
-        data=images.name,
-        fingerprint=images.fingerprint,
-        temperatures=TAUS,
-        losses=True,
-        seeds=2,
-        epochs=1,
-        batch_size=32,
-    )
+    config = asked(images, losses=True)
     results = sweep(config, images, split(images), tmp_path, local(1), Silent())
     page = _report(sweep_page(tmp_path, results, images, split(images)))
     hard = read_results(tmp_path / "hard")

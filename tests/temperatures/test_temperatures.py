@@ -299,7 +299,7 @@ def effective(a: Tensor, b: Tensor, tau: Tensor | float) -> Tensor:
 @settings(max_examples=25, deadline=None)
 @given(share=st.floats(0.02, 0.95), n=st.integers(40, 300), seed=st.integers(0, 99))
 def test_effective_negatives_are_the_share_asked_for(share: float, n: int, seed: int) -> None:
-    share = max(share, 4 / n)  # of two or three that nearly tie there is no fewer
+    share = max(share, 2 / n)
     a, b = vectors(n, seed), vectors(n, seed + 100)
     policy = EffectiveNegatives(share)
     info_nce(a, b, temperature=policy)
@@ -308,7 +308,8 @@ def test_effective_negatives_are_the_share_asked_for(share: float, n: int, seed:
     each = EffectiveNegatives(share, per_anchor=True)
     loss, told = info_nce(a, b, temperature=each, statistics=True, reduction="none")
     inside = told.effective_negatives / (n - 1)
-    assert float((inside / share - 1).abs().max()) < 0.01
+    off = (inside / share - 1).abs() >= 0.01
+    assert off.double().mean() <= each.clamped + 1e-9  # two that nearly tie leave some no root
     assert loss.shape == (n,)
 
 

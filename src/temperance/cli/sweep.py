@@ -30,7 +30,6 @@ from temperance.search import (
     in_epochs,
     pixels_in_words,
     sweep,
-    with_hardest,
 )
 from temperance.search.sweep import HARD
 
@@ -219,7 +218,7 @@ def _print(output: Console, results: Results, folder: Path) -> None:
         output.print(_budgets_table(by_budget(folder, results)))
     if results.rules and results.data.classes:
         output.print(_rules_table(results))
-    if with_hardest(folder, results) is not None:
+    if results.config["losses"]:
         hard = folder / HARD / "results.json"
         output.print(f"\nThe hardest negatives alone: {hard}", soft_wrap=True)
     output.print(f"\nTrain with it:  {chosen.command}", soft_wrap=True)

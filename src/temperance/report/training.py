@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from temperance.data import ImageSet, Splits
 from temperance.errors import InputError
@@ -48,7 +48,7 @@ def write_training_report(folder: Path, results: Results, images: ImageSet, part
     sections = [
         _answer(results),
         _course(folder, results),
-        *_space(space, results, images, parts),
+        *_space(space, results, images, parts.validation, labels),
         _tables(results),
         _method(results),
     ]
@@ -59,16 +59,20 @@ def write_training_report(folder: Path, results: Results, images: ImageSet, part
     write_atomic(folder / REPORT, page(title, part, explorer, folder.resolve().name))
 
 
-def _space(space: Space, results: Results, images: ImageSet, parts: Splits) -> list[str]:
+def _space(
+    space: Space,
+    results: Results,
+    images: ImageSet,
+    rows: Int64[np.ndarray, " n"],
+    labels: Int64[np.ndarray, " n"] | None,
+) -> list[str]:
     """The space and its push; nothing under losses that do not push all negatives as τ weighs them."""
     (run,) = results.runs
-    config = TrainConfig.model_validate(results.config)
-    if not weighed(config):
+    if not weighed(TrainConfig.model_validate(results.config)):
         return []
-    labels = None if images.labels is None else images.labels[parts.validation]
     return [
         pushed([space], run.seed),
-        hardest_negatives([space], images, parts.validation, labels, run.seed),
+        hardest_negatives([space], images, rows, labels, run.seed),
         maps([space], labels, results.data.classes, run.seed),
     ]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,7 +164,7 @@ def search(
             small, and as ``known_grid``.
     """
     rungs = checked_plan(config, images)
-    known = None if grid is None else known_grid(grid, config)
+    against = None if grid is None else partial(against_grid, known_grid(grid, config), grid)
     make_folder(folder)
     claim_folder(folder, config)
     check_results(folder)
@@ -222,7 +223,7 @@ def search(
             spent=round(sum(trial.epochs for trial in trials) / config.epochs, 4),
             seconds=round(sum(trial.seconds for trial in trials), 1),
             trials=trials,
-            grid=known and grid and against_grid(known, grid, metric, best),
+            grid=None if against is None else against(metric, best),
         ),
     )
     write_atomic(folder / "metrics.csv", metrics_table([run]))
