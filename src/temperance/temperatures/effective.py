@@ -152,8 +152,8 @@ class EffectiveNegatives(Policy):
                 _below_largest(here)
                 at = here.new_full((len(here),), begin)
                 if m > 64 * THIN:
-                    thin = here[:, ::THIN].contiguous()
-                    at, _ = _roots(moments, thin, target - math.log(THIN), at, ends, 3)
+                    thin = _below_largest(here[:, ::THIN].contiguous())
+                    at, _ = _roots(moments, thin, target - math.log(THIN), at, ends, 4)
                 at, close = _roots(moments, here, target, at, ends, STEPS)
                 found[rows] = at.exp()
                 outside += float((~close).sum())
@@ -202,6 +202,8 @@ class _Moments:
         logits, shares = self._logits[:size].view(shape), self._shares[:size].view(shape)
         torch.mul(block, scale, out=logits)
         torch.exp(logits, out=shares)
+        # Where nothing counts the share is 0, and 0 · -inf must be 0.
+        logits.clamp_min_(LOWEST)
         total = shares.sum(dim=1).clamp_min(torch.finfo(block.dtype).tiny)
         weighted = shares.mul_(logits)
         mean = weighted.sum(dim=1) / total
@@ -211,13 +213,11 @@ class _Moments:
 
 def _below_largest(block: Tensor) -> Tensor:
     """Each row less its largest entry, in place: the same at every temperature."""
-    block.sub_(block.amax(dim=1, keepdim=True).nan_to_num(neginf=0.0))
-    # Where nothing counts the share is 0, and 0 · -inf must be 0.
-    return block.clamp_min_(LOWEST)
+    return block.sub_(block.amax(dim=1, keepdim=True).nan_to_num(neginf=0.0))
 
 
-# What lies so far below the largest has no share at any temperature, and can be squared over the lowest one.
-LOWEST = -1e6
+# The share of a logit so low is 0 in any case.
+LOWEST = -1e4
 
 
 def _roots(
@@ -231,22 +231,15 @@ def _roots(
     """Log τ at which each row's entropy is its target, and whether it is."""
     low, high = (torch.full_like(begin, x) for x in ends)
     at = begin.clamp(*ends)
-    left = torch.arange(len(at), device=at.device)
+    close = torch.zeros_like(at, dtype=torch.bool)
     for _ in range(steps):
-        here, rows = at[left], block if len(left) == len(at) else block[left]
-        entropy, variance = moments(rows, torch.exp(-here)[:, None])
-        missing = target[left] - entropy
-        low[left] = torch.where(missing > 0, here, low[left])
-        high[left] = torch.where(missing > 0, high[left], here)
+        entropy, variance = moments(block, torch.exp(-at)[:, None])
+        missing = target - entropy
         close = missing.abs() < 2 * CLOSE
-        to = here + missing / variance
-        inside = (low[left] < to) & (to < high[left])
-        to = torch.where(inside, to, (low[left] + high[left]) / 2)
-        at[left] = torch.where(close, here, to)
-        # Only those that are not settled are looked at again.
-        left = left[~close]
-        if not len(left):
+        if bool(close.all()):
             break
-    close = torch.ones_like(at, dtype=torch.bool)
-    close[left] = False
+        low, high = torch.where(missing > 0, at, low), torch.where(missing > 0, high, at)
+        to = at + missing / variance
+        to = torch.where((low < to) & (to < high), to, (low + high) / 2)
+        at = torch.where(close, at, to)
     return at, close
