@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from temperance import InputError
 from temperance.data.annotated import VOID, AnnotatedSplits, Sample, cut_out
 from temperance.encoders import Encoder
 from temperance.report.answers import COLOURS, answers
-from temperance.transfer.dense import _jitter
+from temperance.transfer import dense
+from temperance.transfer.dense import DenseTask, jitter
 from temperance.transfer.detection import Detection, Detections, average_precision
 from temperance.transfer.segmentation import Segmentation, overlap
 
@@ -91,7 +93,7 @@ def test_training_moves_a_picture_its_boxes_and_its_masks_together() -> None:
     box = np.array([[24, 20, 48, 40]], np.float32)
     sample = Sample(image, box, np.array([1]), np.array([True]), class_map)
     torch.manual_seed(0)
-    found = _jitter()([sample] * 50)
+    found = jitter([sample] * 50)
     sides = []
     for one in found:
         assert one.image.dtype == one.class_map.dtype == np.uint8
@@ -109,7 +111,41 @@ def test_training_moves_a_picture_its_boxes_and_its_masks_together() -> None:
 def test_what_the_move_leaves_nothing_of_teaches_nothing() -> None:
     image, box = np.zeros((1, 64, 64), np.uint8), np.array([[0, 0, 3, 3]], np.float32)
     sample = Sample(image, box, np.array([0]), np.array([False]), None)
-    assert len(_jitter()([sample])[0].boxes) == len(_jitter()([sample])[0].labels) == 0
+    assert len(jitter([sample])[0].boxes) == len(jitter([sample])[0].labels) == 0
+
+
+def test_a_move_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    functional = pytest.importorskip("torchvision.transforms.v2.functional")
+    side, scale = 48, 1.2
+    image = RANDOM.integers(0, 256, (3, side, side)).astype(np.uint8)
+    class_map = RANDOM.integers(0, 4, (side, side)).astype(np.uint8)
+    box = np.array([[20, 20, 30, 26]], np.float32)
+    sample = Sample(image, box, np.array([0]), np.array([False]), class_map)
+    monkeypatch.setattr(dense, "SCALED", (scale, scale))
+    monkeypatch.setattr(dense, "LIGHT", 0.0)
+    torch.manual_seed(0)
+    (found,) = jitter([sample])
+    move = (found.boxes[0, :2] - ((box[0, :2] - side / 2) * scale + side / 2)).tolist()
+    assert min(map(abs, move)) > 0.1
+    affine = partial(functional.affine, angle=0.0, translate=move, scale=scale, shear=[0.0, 0.0])
+    drawn = affine(
+        torch.from_numpy(image) / 255, interpolation=functional.InterpolationMode.BILINEAR
+    )
+    np.testing.assert_allclose(found.image / 255, drawn.numpy(), atol=0.5 / 255 + 1e-4)
+    where = affine(torch.from_numpy(class_map)[None], fill=[VOID])
+    np.testing.assert_array_equal(found.class_map, where[0].numpy())
+
+
+@pytest.mark.parametrize("head", [Detection, Segmentation])
+def test_a_missing_library_is_told_before_training(
+    head: type[DenseTask],
+    extractor: Encoder,
+    few_scenes: AnnotatedSplits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dense, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"need .*torchmetrics.*; install with: pip install"):
+        head(extractor, steps=1).fit(few_scenes.train)
 
 
 def test_average_precision_is_cocos() -> None:

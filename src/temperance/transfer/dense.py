@@ -4,14 +4,16 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor, nn
 
 from temperance.data.annotated import VOID, AnnotatedSet, Sample
+from temperance.data.augment import blend, resample
 from temperance.encoders import Encoder, FeatureMaps
 from temperance.errors import InputError
 
@@ -21,7 +23,7 @@ WEIGHT_DECAY = 1e-4
 WARM_UP = 0.05
 SIDE = 128
 # In training pictures are moved by so much of their side, scaled and lit by factors in these ranges.
-MOVED, SCALED, LIGHT = (0.1, 0.1), (0.8, 1.25), 0.4
+MOVED, SCALED, LIGHT = 0.1, (0.8, 1.25), 0.4
 # Of what the move leaves of an object, in pixels, for it to teach.
 LEAST_SIDE = 4
 
@@ -44,6 +46,7 @@ class DenseTask(ABC):
     default_steps: ClassVar[int]
     batch: ClassVar[int] = BATCH
     rate: ClassVar[float] = RATE
+    needed: ClassVar[tuple[str, ...]]
     model_: nn.Module
 
     def __init__(
@@ -64,13 +67,13 @@ class DenseTask(ABC):
         """Train on pictures; what is ignored in them teaches nothing.
 
         Raises:
-            InputError: if the data lack what is to be learned, or training comes to nan.
+            InputError: if a library is missing, the data lack what is to be learned, or training comes to nan.
         """
+        need(*self.needed)
         self.check(data)
         self.classes_ = data.classes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            jitter = _jitter()
             maps = _copied_maps(self.encoder, self.side, frozen=self.frozen)
             self.model_ = self.built(maps, len(data.classes)).train()
             if self.frozen:  # its batch normalisation keeps its statistics
@@ -111,48 +114,68 @@ def _copied_maps(encoder: Encoder, side: int, *, frozen: bool) -> FeatureMaps:
     return FeatureMaps(own, side)
 
 
-def _jitter() -> Callable[[list[Sample]], list[Sample]]:
-    """Samples at other sizes and places and in other light, drawn anew by torch's random numbers.
+def jitter(samples: Sequence[Sample]) -> list[Sample]:
+    """Squares at other sizes and places and in other light, drawn anew by torch's random numbers.
 
-    Without it a head learns two thousand pictures by heart.
+    What is beyond the picture is black, and void in its class map. Boxes of which little is left go. Without
+    it a head learns two thousand pictures by heart.
     """
-    try:
-        from torchvision import tv_tensors
-        from torchvision.transforms import InterpolationMode, v2
-    except ImportError as error:
-        raise InputError(
-            "detection and segmentation come with torchvision; install it with: "
-            "pip install 'temperance[detection]'"
-        ) from error
-    beyond = {tv_tensors.Image: 0, tv_tensors.Mask: VOID, "others": 0}
-    change = v2.Compose(
-        [
-            v2.RandomAffine(
-                0, MOVED, SCALED, interpolation=InterpolationMode.BILINEAR, fill=beyond
-            ),
-            v2.ColorJitter(brightness=LIGHT, contrast=LIGHT),
-            v2.ClampBoundingBoxes(),
-            v2.SanitizeBoundingBoxes(
-                min_size=LEAST_SIDE, labels_getter=lambda x: (x["labels"], x["ignored"])
-            ),
-        ]
+    count, side = len(samples), samples[0].image.shape[-1]
+    scale = torch.empty(count).uniform_(*SCALED)
+    moved = torch.empty(count, 2).uniform_(-MOVED, MOVED) * side
+    # A map says where a pixel of the new square was in the old: p = (q - move) / scale, from the middle.
+    maps = torch.zeros(count, 2, 3)
+    maps[:, 0, 0] = maps[:, 1, 1] = 1 / scale
+    maps[:, :, 2] = -2 * moved / side / scale[:, None]
+    images = resample(as_images([s.image for s in samples]), maps, outside="zeros")
+    kinds = torch.randint(2, (count,))
+    for kind in (kinds, 1 - kinds):  # brightness first, or contrast
+        images = blend(images, kind, torch.empty(count).uniform_(1 - LIGHT, 1 + LIGHT))
+    pixels = (images * 255).round_().byte().numpy()
+    return [
+        _moved(*case) for case in zip(samples, pixels, scale.tolist(), moved.numpy(), strict=True)
+    ]
+
+
+def _moved(
+    sample: Sample, image: UInt8[np.ndarray, "c s s"], scale: float, move: Float32[np.ndarray, "2"]
+) -> Sample:
+    """A sample of a moved image: its boxes and its class map go with it."""
+    middle, side = image.shape[-1] / 2, image.shape[-1]
+    corners = (sample.boxes.reshape(-1, 2, 2) - middle) * scale + middle + move
+    corners = corners.clip(0, side)
+    left = (corners[:, 1] - corners[:, 0]).min(axis=1) >= LEAST_SIDE
+    class_map = sample.class_map
+    if class_map is not None:
+        columns, rows = (
+            np.rint((np.arange(side) + 0.5 - middle - by) / scale + middle - 0.5).astype(int)
+            for by in move
+        )
+        # One more row and column of void, for all that comes from beyond.
+        framed = np.pad(class_map, (0, 1), constant_values=VOID)
+        rows, columns = (np.where((x >= 0) & (x < side), x, side) for x in (rows, columns))
+        class_map = framed[rows[:, None], columns]
+    return Sample(
+        image,
+        corners.reshape(-1, 4)[left].astype(np.float32),
+        sample.labels[left],
+        sample.ignored[left],
+        class_map,
     )
 
-    def one(sample: Sample) -> Sample:
-        image, size = torch.from_numpy(sample.image), sample.image.shape[-2:]
-        boxes = torch.from_numpy(sample.boxes)
-        given = {
-            "image": tv_tensors.Image(image),
-            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size),
-            "labels": torch.from_numpy(sample.labels),
-            "ignored": torch.from_numpy(sample.ignored),
-        }
-        if sample.class_map is not None:
-            given["class_map"] = tv_tensors.Mask(torch.from_numpy(sample.class_map))
-        found = {name: value.numpy() for name, value in change(given).items()}
-        return Sample(**{"class_map": None, **found})
 
-    return lambda samples: [one(sample) for sample in samples]
+def need(*libraries: str) -> None:
+    """Refuse to begin what would only end in a library that is not installed.
+
+    Raises:
+        InputError: names those that are missing.
+    """
+    missing = [x for x in libraries if find_spec(x) is None]
+    if missing:
+        raise InputError(
+            f"detection and segmentation need {' and '.join(missing)}; install with: "
+            "pip install 'temperance[detection]'"
+        )
 
 
 def as_images(pictures: Sequence[UInt8[np.ndarray, "c s s"]]) -> Float[Tensor, "n c s s"]:

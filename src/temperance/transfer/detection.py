@@ -20,6 +20,7 @@ from temperance.transfer.dense import (
     OnStep,
     as_images,
     in_batches,
+    need,
 )
 from temperance.transfer.evaluator import Score
 
@@ -56,18 +57,19 @@ class Detection(DenseTask):
     Args:
         encoder: the extractor; a copy of it is trained, or frozen.
         detector: one of those above.
-        steps: of training, 16 pictures each; None for 2,500.
+        steps: of training, 16 pictures each; None for 2,250.
         frozen: train the detector only.
         side: pictures are scaled so that their longer side is this many pixels.
         seed: of the head's weights and the order of pictures.
         on_step: called with the number of finished steps.
 
     Raises:
-        InputError: if there is no such detector; from ``fit``, if torchvision is missing.
+        InputError: if there is no such detector; from ``fit``, if torchvision, torchmetrics or pycocotools is missing.
     """
 
-    default_steps = 2500
+    default_steps = 2250
     batch = 16
+    needed = "torchvision", "torchmetrics", "pycocotools"
 
     def __init__(
         self,
@@ -150,20 +152,15 @@ def average_precision(
     Raises:
         InputError: if torchmetrics or pycocotools is missing.
     """
-    try:
-        from torchmetrics.detection import MeanAveragePrecision
+    need(*Detection.needed)
+    from torchmetrics.detection import MeanAveragePrecision
 
-        # In float64, as COCO has them: in the library's own float32 some fall on the other side of a recall.
-        metric = MeanAveragePrecision(
-            iou_thresholds=np.linspace(0.5, 0.95, 10).tolist(),
-            rec_thresholds=np.linspace(0, 1, 101).tolist(),
-            class_metrics=True,
-        )
-    except ImportError as error:
-        raise InputError(
-            "average precision comes with torchmetrics and pycocotools; install them with: "
-            "pip install 'temperance[detection]'"
-        ) from error
+    # In float64, as COCO has them: in the library's own float32 some fall on the other side of a recall.
+    metric = MeanAveragePrecision(
+        iou_thresholds=np.linspace(0.5, 0.95, 10).tolist(),
+        rec_thresholds=np.linspace(0, 1, 101).tolist(),
+        class_metrics=True,
+    )
     metric.update(
         [
             {

@@ -16,6 +16,7 @@ from temperance.transfer.dense import (
     DenseTask,
     as_images,
     in_batches,
+    need,
 )
 from temperance.transfer.evaluator import Score
 
@@ -40,6 +41,7 @@ class Segmentation(DenseTask):
 
     default_steps = 2000
     rate = 4e-3
+    needed = ("torchmetrics",)
 
     def predict(self, data: AnnotatedSet) -> list[ClassMap]:
         """The class of each pixel of each picture: 0 for the ground, class number + 1."""
@@ -98,12 +100,9 @@ def overlap(found: list[ClassMap], truth: list[ClassMap], classes: tuple[str, ..
     Raises:
         InputError: if torchmetrics is missing.
     """
-    try:
-        from torchmetrics.classification import MulticlassJaccardIndex
-    except ImportError as error:
-        raise InputError(
-            "overlap comes with torchmetrics; install it with: pip install 'temperance[detection]'"
-        ) from error
+    need(*Segmentation.needed)
+    from torchmetrics.classification import MulticlassJaccardIndex
+
     metric = MulticlassJaccardIndex(len(classes) + 1, average=None, ignore_index=VOID)
     present = np.zeros(VOID + 1, bool)
     for ours, theirs in zip(found, truth, strict=True):
