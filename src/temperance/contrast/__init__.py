@@ -7,7 +7,7 @@ matrix of all similarities; its backend ``"dense"`` is the same equation written
 
 from temperance.contrast.custom import custom_diagonal, custom_log_sums, dense_custom_log_sums
 from temperance.contrast.directions import differentiable_directions, directions, inverse_norms
-from temperance.contrast.elementwise import Elementwise
+from temperance.contrast.elementwise import LOG2_E, Elementwise
 from temperance.contrast.engine import Statistics, contrast
 from temperance.contrast.hardest import floors
 from temperance.contrast.layout import OVER_RANKS, Backend, Candidates, Layout
@@ -28,6 +28,7 @@ from temperance.contrast.tiled import whole_rows
 __all__ = [
     "COUNT",
     "LINEAR",
+    "LOG2_E",
     "OVER_RANKS",
     "SOFTPLUS",
     "Backend",

@@ -1,5 +1,6 @@
 """Functions of one number at a time, with their slopes: what may stand between a dot product and a sum."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,22 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+LOG2_E = math.log2(math.e)
+
+
+def exponential(x: Float[Tensor, "..."], out: Tensor | None = None) -> Float[Tensor, "..."]:
+    """e^x, in given memory, which may be that of x; without a gradient.
+
+    On a CPU by 2^x: there torch hands e^x to a library that takes two to three times as long on some.
+
+    Example:
+        >>> exponential(torch.tensor([0.0, -torch.inf, 1.0]))
+        tensor([1.0000, 0.0000, 2.7183])
+    """
+    if x.device.type != "cpu":
+        return torch.exp(x, out=out)
+    return torch.mul(x, LOG2_E, out=out).exp2_()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from temperance.contrast.elementwise import exponential
 from temperance.contrast.layout import Block, Candidates, Layout, Tile
 from temperance.contrast.threads import SMALL, in_threads, workers_for
 
@@ -170,7 +171,7 @@ def one_pass(
                     pulled *= shrink[:, None]
                     logits -= base[:, None]
                 behind = logits.clone() if explicit else None
-                shares = logits.exp_()
+                shares = exponential(logits, out=logits)
                 total += shares.sum(dim=1)
                 if behind is not None:
                     behind += 0 if base is None else base[:, None]
@@ -255,11 +256,12 @@ def whole(
         if shifted:
             assert top is not None
             base = top.nan_to_num(neginf=0.0)
-            shares = torch.sub(logits, base.unsqueeze(dim)).exp_()
+            shares = torch.sub(logits, base.unsqueeze(dim))
+            exponential(shares, out=shares)
         else:
             base = logits.new_zeros(logits.shape[1 - dim])
             if shares is None:
-                shares = logits.exp() if statistics else logits.exp_()
+                shares = exponential(logits, out=None if statistics else logits)
         total = shares.sum(dim)
         if not statistics:
             return Sums(base, total), shares
@@ -358,7 +360,7 @@ def log_sums(
                 for sums, index, dim in sides:
                     sums.rise(index, logits, dim)
                 shares = spare(*logits.shape)
-            torch.exp(logits, out=shares)
+            exponential(logits, out=shares)
             for sums, index, dim in sides:
                 sums.total[index] += shares.sum(dim)
             if statistics:
@@ -421,7 +423,7 @@ def gradients(
                 if columns_at is not None:
                     other = columns_at[1][tile.columns]
                     weight = torch.add(weight, other, out=spare(*logits.shape))
-                logits.exp_().mul_(weight)
+                exponential(logits, out=logits).mul_(weight)
             if slopes is not None:
                 logits.mul_(slopes)
             grad[rows].addmm_(logits, tile.vectors)
@@ -509,7 +511,8 @@ class _Running:
         top = torch.maximum(before, logits.amax(dim))
         base = top.nan_to_num(neginf=0.0)
         shrink = torch.exp(before - base)
-        shares = torch.sub(logits, base.unsqueeze(dim), out=spare).exp_()
+        shares = torch.sub(logits, base.unsqueeze(dim), out=spare)
+        exponential(shares, out=shares)
         self.base[index] = top
         self.total[index] = self.total[index] * shrink + shares.sum(dim)
         if self.statistics:
@@ -564,12 +567,12 @@ def _weigh_shifted(
     """From logits to the slopes of the loss in them, where exponentials alone would overflow."""
     base, weight = rows_at
     if columns_at is None:
-        logits.sub_(base[rows, None]).exp_().mul_(weight[rows, None])
+        exponential(logits.sub_(base[rows, None]), out=logits).mul_(weight[rows, None])
         return
     torch.sub(logits, base[rows, None], out=spare)
-    spare.exp_().mul_(weight[rows, None])
+    exponential(spare, out=spare).mul_(weight[rows, None])
     base, weight = columns_at
-    logits.sub_(base[columns]).exp_().mul_(weight[columns]).add_(spare)
+    exponential(logits.sub_(base[columns]), out=logits).mul_(weight[columns]).add_(spare)
 
 
 def _mirrored(layout: Layout, rows: slice, tile: Tile) -> bool:

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from temperance.contrast import LOG2_E
+
 # The similarity of what does not count. Its exponential is nothing at any τ, and neither is its fourth power
 # times that.
 LEFT_OUT = -1e5
@@ -74,9 +76,9 @@ class Moments:
                 torch.sub(tile, base[inside, None].float(), out=powers[:, 1])
                 for i in range(2, ORDER):
                     torch.mul(powers[:, i - 1], powers[:, 1], out=powers[:, i])
-                torch.mul(powers[:, 1:2], slopes, out=weights)
-                weights[:, :steep].clamp_min_(SMALLEST)
-                weights.exp_()
+                torch.mul(powers[:, 1:2], LOG2_E * slopes, out=weights)
+                weights[:, :steep].clamp_min_(LOG2_E * SMALLEST)
+                weights.exp2_()
                 sums[inside] += torch.bmm(weights, powers.transpose(1, 2))
         self._sums[rows] = sums
 

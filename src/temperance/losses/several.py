@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from temperance.contrast import in_threads, workers_for
+from temperance.contrast import LOG2_E, in_threads, workers_for
 from temperance.errors import InputError
 from temperance.losses.inputs import check_pair, check_width, checked_temperature, positions
 
@@ -102,7 +102,7 @@ def at_temperatures(
             # What is no negative has the share 0, and its product with that must be 0, not nan.
             finite = torch.clamp_min(here, LOWEST, out=kept[: len(here)])
             for i, tau in enumerate(taus):
-                part = torch.div(here, tau, out=shares[: len(here)]).exp_()
+                part = torch.mul(here, LOG2_E / tau, out=shares[: len(here)]).exp2_()
                 total = part.sum(dim=1)
                 log_sum[i, rows] = total.log() + base / tau
                 mean[i, rows] = part.mul_(finite).sum(dim=1) / total + base

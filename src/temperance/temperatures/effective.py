@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from temperance.contrast import (
+    LOG2_E,
     in_threads,
     total_over_ranks,
     whole_rows,
@@ -200,15 +201,16 @@ class _Moments:
     def _some(self, block: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         size, shape = block.numel(), block.shape
         logits, shares = self._logits[:size].view(shape), self._shares[:size].view(shape)
-        torch.mul(block, scale, out=logits)
-        torch.exp(logits, out=shares)
+        torch.mul(block, scale * LOG2_E, out=logits)
+        torch.exp2(logits, out=shares)
         # Where nothing counts the share is 0, and 0 · -inf must be 0.
         logits.clamp_min_(LOWEST)
         total = shares.sum(dim=1).clamp_min(torch.finfo(block.dtype).tiny)
         weighted = shares.mul_(logits)
         mean = weighted.sum(dim=1) / total
         square = torch.linalg.vecdot(weighted, logits) / total
-        return total.log() - mean, (square - mean.square()).clamp_min(0)
+        variance = (square - mean.square()).clamp_min(0)
+        return total.log() - mean / LOG2_E, variance / LOG2_E**2
 
 
 def _below_largest(block: Tensor) -> Tensor:
