@@ -67,7 +67,8 @@ class DenseTask(ABC):
         """Train on pictures; what is ignored in them teaches nothing.
 
         Raises:
-            InputError: if a library is missing, the data lack what is to be learned, or training comes to nan.
+            InputError: if a library is missing, the data lack what is to be learned, or training comes to
+                nan.
         """
         need(*self.needed)
         self.check(data)

@@ -64,7 +64,8 @@ class Detection(DenseTask):
         on_step: called with the number of finished steps.
 
     Raises:
-        InputError: if there is no such detector; from ``fit``, if torchvision, torchmetrics or pycocotools is missing.
+        InputError: if there is no such detector; from ``fit``, if torchvision, torchmetrics or pycocotools is
+            missing.
     """
 
     default_steps = 2250
