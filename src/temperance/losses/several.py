@@ -105,7 +105,7 @@ def at_temperatures(
                 part = torch.mul(here, LOG2_E / tau, out=shares[: len(here)]).exp2_()
                 total = part.sum(dim=1)
                 log_sum[i, rows] = total.log() + base / tau
-                mean[i, rows] = part.mul_(finite).sum(dim=1) / total + base
+                mean[i, rows] = torch.linalg.vecdot(part, finite) / total + base
 
     in_threads(work, workers_for(n * m, q.device), q.device)
     positive = (q * k).sum(dim=1)

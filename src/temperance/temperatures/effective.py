@@ -23,9 +23,13 @@ BLOCK = 1 << 20
 CACHED = 1 << 17
 # The first steps of such a block are taken on one in so many candidates.
 THIN = 8
-# A temperature is found when the effective negatives are off by less than this part of the target.
-CLOSE = 2e-3
+# A temperature is found when the effective negatives are off by less than this part of the target. The batch's
+# is found, too, by Newton's step from where they are off by less than the next, unless it is longer than the last
+# (in log τ): it squares what is missing. From one batch to the next that is all there is to do.
+CLOSE, NEAR, SHORT = 2e-3, 0.03, 0.1
 STEPS = 40
+# The share of a similarity so far below the largest is 0 at every temperature.
+LOWEST = -1e4
 
 
 class EffectiveNegatives(Policy):
@@ -128,8 +132,13 @@ class EffectiveNegatives(Policy):
                 return at, 0.0
             low, high = (at, high) if missing > 0 else (low, at)
             # Newton's step in the logarithms of both, or the middle where that leads out.
-            to = at + missing * value / slope if slope > 0 else math.inf
-            at = to if low < to < high else (low + high) / 2
+            step = missing * value / slope if slope > 0 else math.inf
+            if not low < at + step < high:
+                at = (low + high) / 2
+                continue
+            at += step
+            if abs(missing) < NEAR and abs(step) < SHORT:
+                return at, 0.0
         return at, 1.0
 
     def _for_anchors(self, batch: Batch, begin: float) -> Tensor:
@@ -203,8 +212,6 @@ class _Moments:
         logits, shares = self._logits[:size].view(shape), self._shares[:size].view(shape)
         torch.mul(block, scale * LOG2_E, out=logits)
         torch.exp2(logits, out=shares)
-        # Where nothing counts the share is 0, and 0 · -inf must be 0.
-        logits.clamp_min_(LOWEST)
         total = shares.sum(dim=1).clamp_min(torch.finfo(block.dtype).tiny)
         weighted = shares.mul_(logits)
         mean = weighted.sum(dim=1) / total
@@ -215,11 +222,9 @@ class _Moments:
 
 def _below_largest(block: Tensor) -> Tensor:
     """Each row less its largest entry, in place: the same at every temperature."""
-    return block.sub_(block.amax(dim=1, keepdim=True).nan_to_num(neginf=0.0))
-
-
-# The share of a logit so low is 0 in any case.
-LOWEST = -1e4
+    block.sub_(block.amax(dim=1, keepdim=True).nan_to_num(neginf=0.0))
+    # What does not count has the share 0, and 0 · -inf would be nan.
+    return block.clamp_min_(LOWEST)
 
 
 def _roots(
