@@ -24,8 +24,8 @@ CACHED = 1 << 17
 # The first steps of such a block are taken on one in so many candidates.
 THIN = 8
 # A temperature is found when the effective negatives are off by less than this part of the target. That of a
-# batch is found, too, by Newton's step from where they are off by less than the next, unless it is longer than
-# the last (in log τ): it squares what is missing. From batch to batch that is all there is to do.
+# batch is found, too, by Newton's step from where they are off by less than the next, unless it is longer
+# than the last (in log τ): it squares what is missing. From batch to batch that is all there is to do.
 CLOSE, NEAR, SHORT = 2e-3, 0.03, 0.1
 STEPS = 40
 # The share of a similarity so far below the largest is 0 at every temperature.
