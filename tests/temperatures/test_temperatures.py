@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
-from temperance import CLIPLoss, InfoNCE, InputError, NTXent, SigmoidLoss
+from temperance import CLIPLoss, InfoNCE, InputError, NTXent, SigmoidLoss, SupCon
 from temperance.functional import (
     clip,
     decoupled,
@@ -468,3 +468,17 @@ def test_sigmoid_learns_temperature_and_bias() -> None:
         "temperature.log_scale",
         "bias",
     }
+
+
+@pytest.mark.parametrize("per_anchor", [False, True])
+def test_what_is_no_negative_counts_at_no_temperature(per_anchor: bool) -> None:
+    torch.manual_seed(0)
+    z = torch.randn(64, 8)
+    rule = EffectiveNegatives(0.9, per_anchor=per_anchor, highest=1e5)
+    loss = InfoNCE(temperature=rule, similarity="dot", statistics=True)
+    _, told = loss(30 * z, 30 * z)
+    share = float(told.effective_negatives.mean()) / 63
+    assert share == pytest.approx(0.9, rel=0.01)
+    alone = EffectiveNegatives(0.3, per_anchor=per_anchor)
+    SupCon(temperature=alone)(z.double(), torch.zeros(64, dtype=torch.int64))
+    assert alone.clamped == 1

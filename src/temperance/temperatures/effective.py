@@ -26,9 +26,9 @@ THIN = 8
 # A temperature is found when the effective negatives are off by less than this part of the target. That of a
 # batch is found, too, by Newton's step from where they are off by less than the next, unless it is longer
 # than the last (in log τ): it squares what is missing. From batch to batch that is all there is to do.
-CLOSE, NEAR, SHORT = 2e-3, 0.03, 0.1
+CLOSE, NEAR, SHORT = 2e-3, 0.03, 0.03
 STEPS = 40
-# The share of a similarity so far below the largest is 0 at every temperature.
+# The share of a logit so low is 0, in float64 too.
 LOWEST = -1e4
 
 
@@ -101,7 +101,7 @@ class EffectiveNegatives(Policy):
         self, block: Tensor, counts: Tensor, begin: float, over_ranks: bool
     ) -> tuple[float, float]:
         """Log τ for a block of whole rows, and 1 where it stands at a bound."""
-        _below_largest(block)
+        self._below_largest(block)
         count = workers_for(block.numel(), block.device)
         most = -(-len(block) // count)
         spare = [_Moments(block[:most]) for _ in range(count)]
@@ -159,10 +159,10 @@ class EffectiveNegatives(Policy):
                 known = here.new_full((len(here),), float(max(1, batch.negatives)))
                 counts = known if batch.layout.anchor_class is None else _counts(here)
                 target = (self.share * counts).log()
-                _below_largest(here)
+                self._below_largest(here)
                 at = here.new_full((len(here),), begin)
                 if m > 64 * THIN:
-                    thin = _below_largest(here[:, ::THIN].contiguous())
+                    thin = self._below_largest(here[:, ::THIN].contiguous())
                     at, _ = _roots(moments, thin, target - math.log(THIN), at, ends, 4)
                 at, close = _roots(moments, here, target, at, ends, STEPS)
                 found[rows] = at.exp()
@@ -172,6 +172,12 @@ class EffectiveNegatives(Policy):
         workers = workers_for(n * m, batch.anchors.device)
         self.clamped = sum(in_threads(work, workers, batch.anchors.device)) / n
         return found
+
+    def _below_largest(self, block: Tensor) -> Tensor:
+        """Each row less its largest entry, in place: the same at every temperature."""
+        block.sub_(block.amax(dim=1, keepdim=True).nan_to_num(neginf=0.0))
+        # What does not count has the share 0 at the highest τ, too, and 0 · -inf would be nan.
+        return block.clamp_min_(LOWEST * self.highest)
 
 
 def _sample(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -218,13 +224,6 @@ class _Moments:
         square = torch.linalg.vecdot(weighted, logits) / total
         variance = (square - mean.square()).clamp_min(0)
         return total.log() - mean / LOG2_E, variance / LOG2_E**2
-
-
-def _below_largest(block: Tensor) -> Tensor:
-    """Each row less its largest entry, in place: the same at every temperature."""
-    block.sub_(block.amax(dim=1, keepdim=True).nan_to_num(neginf=0.0))
-    # What does not count has the share 0, and 0 · -inf would be nan.
-    return block.clamp_min_(LOWEST)
 
 
 def _roots(

@@ -118,8 +118,8 @@ def _copied_maps(encoder: Encoder, side: int, *, frozen: bool) -> FeatureMaps:
 def jitter(samples: Sequence[Sample]) -> list[Sample]:
     """Squares at other sizes and places and in other light, drawn anew by torch's random numbers.
 
-    What is beyond the picture is black, and void in its class map. Boxes of which little is left go. Without
-    it a head learns two thousand pictures by heart.
+    What is beyond the picture is black before the light changes, and void in its class map. Boxes of which
+    little is left go. Without it a head learns two thousand pictures by heart.
     """
     count, side = len(samples), samples[0].image.shape[-1]
     scale = torch.empty(count).uniform_(*SCALED)
@@ -174,8 +174,7 @@ def need(*libraries: str) -> None:
     missing = [x for x in libraries if find_spec(x) is None]
     if missing:
         raise InputError(
-            f"detection and segmentation need {' and '.join(missing)}; install with: "
-            "pip install 'temperance[detection]'"
+            f"{', '.join(missing)} is missing; install with: pip install 'temperance[detection]'"
         )
 
 

@@ -151,7 +151,7 @@ def average_precision(
         classes: names.
 
     Raises:
-        InputError: if torchmetrics or pycocotools is missing.
+        InputError: if torchvision, torchmetrics or pycocotools is missing.
     """
     need(*Detection.needed)
     from torchmetrics.detection import MeanAveragePrecision
