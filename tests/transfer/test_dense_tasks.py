@@ -3,6 +3,7 @@
 import contextlib
 import io
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from temperance.report.answers import COLOURS, answers
 from temperance.transfer import dense
 from temperance.transfer.dense import DenseTask, jitter
 from temperance.transfer.detection import Detection, Detections, average_precision
+from temperance.transfer.evaluating import Extractor, evaluate
+from temperance.transfer.results import Settings
 from temperance.transfer.segmentation import Segmentation, overlap
 
 coco = pytest.importorskip("pycocotools.coco")
@@ -142,10 +145,18 @@ def test_a_missing_library_is_told_before_training(
     extractor: Encoder,
     few_scenes: AnnotatedSplits,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(dense, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"torchmetrics.* is missing; install with: pip install"):
+    missing = r"torchmetrics.* is missing; install with: pip install"
+    with pytest.raises(InputError, match=missing):
         head(extractor, steps=1).fit(few_scenes.train)
+    # Nor is any other task begun.
+    settings = Settings(images=None, pictures="digit-scenes", steps=1, frozen=False)
+    one = Extractor(tmp_path / "none", extractor, {})
+    with pytest.raises(InputError, match=missing):
+        evaluate([one], ["knn", head.__name__.lower()], settings, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_average_precision_is_cocos() -> None:

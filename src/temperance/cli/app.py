@@ -412,7 +412,7 @@ def evaluate(
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Training of heads.", show_default="by task: 200 to 1000")
+        int | None, typer.Option(help="Training of heads.", show_default="by task: 200 to 2250")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Measurements of each.")] = 1,
     frozen: Annotated[

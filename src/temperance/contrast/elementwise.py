@@ -15,7 +15,8 @@ LOG2_E = math.log2(math.e)
 def exponential(x: Float[Tensor, "..."], out: Tensor | None = None) -> Float[Tensor, "..."]:
     """e^x, in given memory, which may be that of x; without a gradient.
 
-    On a CPU by 2^x: there torch hands e^x to a library that takes two to three times as long on some.
+    On a CPU as 2^(x log₂ e): there torch hands e^x to a library that takes two to three times as long on some
+    processors. The relative error is that of rounding x, as in the product before: 2e-6 at ±40 in float32.
 
     Example:
         >>> exponential(torch.tensor([0.0, -torch.inf, 1.0]))

@@ -32,7 +32,8 @@ HEIGHT, WIDTH = 512, 1024
 SIDE = 512
 # Rows whose positives are pulled at a time: so few that no operation on them spreads over threads.
 PULLED = 128
-# Logits within this bound need no shift: their exponentials, sums of them and quotients of those are exact.
+# Logits within this bound need no shift: neither their exponentials nor sums or quotients of them leave the
+# type's range.
 UNSHIFTED = {torch.float32: 40.0, torch.float64: 300.0}
 
 

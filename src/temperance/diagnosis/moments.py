@@ -26,8 +26,7 @@ ORDER = 5
 # No cosine is lower.
 LOWEST = -2.0
 # Rows and columns of similarities that are worked on at a time. Smaller tiles would stay in a core's cache,
-# and
-# lose more by threads that wait for Python's lock between operations.
+# and lose more by threads that wait for Python's lock between operations.
 HEIGHT, WIDTH = 64, 2048
 
 
@@ -68,6 +67,8 @@ class Moments:
         slopes = self._slopes.float()[:, None]
         # Cosines differ by 2 at most, so that at a higher τ nothing is so small.
         steep = int((2 * slopes > -SMALLEST).sum())
+        # Exponentials are taken as powers of two, as ``contrast`` takes them.
+        bits = LOG2_E * slopes
         for top in range(0, h, HEIGHT):
             for left in range(0, w, WIDTH):
                 inside = slice(top, min(top + HEIGHT, h))
@@ -76,7 +77,7 @@ class Moments:
                 torch.sub(tile, base[inside, None].float(), out=powers[:, 1])
                 for i in range(2, ORDER):
                     torch.mul(powers[:, i - 1], powers[:, 1], out=powers[:, i])
-                torch.mul(powers[:, 1:2], LOG2_E * slopes, out=weights)
+                torch.mul(powers[:, 1:2], bits, out=weights)
                 weights[:, :steep].clamp_min_(LOG2_E * SMALLEST)
                 weights.exp2_()
                 sums[inside] += torch.bmm(weights, powers.transpose(1, 2))

@@ -166,7 +166,7 @@ def _moved(
 
 
 def need(*libraries: str) -> None:
-    """Refuse to begin what would only end in a library that is not installed.
+    """Refuse to begin what would end in a library that is not installed.
 
     Raises:
         InputError: names those that are missing.

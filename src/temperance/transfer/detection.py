@@ -70,7 +70,7 @@ class Detection(DenseTask):
 
     default_steps = 2250
     batch = 16
-    needed = "torchvision", "torchmetrics", "pycocotools"
+    needed = ("torchvision", "torchmetrics", "pycocotools")
 
     def __init__(
         self,

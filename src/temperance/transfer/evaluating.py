@@ -15,6 +15,7 @@ from temperance.encoders import Encoder, load_encoder
 from temperance.encoders.files import DESCRIPTION
 from temperance.errors import InputError
 from temperance.runs import make_folder, read_json
+from temperance.transfer.dense import need
 from temperance.transfer.detection import Detection
 from temperance.transfer.evaluator import Evaluator
 from temperance.transfer.frozen import Frozen
@@ -30,7 +31,10 @@ from temperance.transfer.results import (
 )
 from temperance.transfer.segmentation import Segmentation
 
-DENSE = ("detection", "segmentation")
+DENSE: dict[str, type[Detection | Segmentation]] = {
+    "detection": Detection,
+    "segmentation": Segmentation,
+}
 TASKS = ("knn", "linear", "linear-sgd", "few-shot", "finetune-1", "finetune-10", *DENSE)
 
 OnPart = Callable[[Part, int, int], None]
@@ -111,11 +115,13 @@ def evaluate(
             out.
 
     Raises:
-        InputError: if a task, the data or the folder cannot be used.
+        InputError: if a task, the data or the folder cannot be used, or a library for it is missing.
     """
     for task in tasks:
         if task not in TASKS:
             raise InputError(f"task {task!r} is unknown; give some of {', '.join(TASKS)}")
+        if task in DENSE:
+            need(*DENSE[task].needed)
     make_folder(folder)
     evaluation = begun_evaluation(folder, settings)
     done = {part.key for part in evaluation.parts}
@@ -176,10 +182,8 @@ def _plan(
 
 def _evaluator(task: str, encoder: Encoder, seed: int, settings: Settings) -> Evaluator[Any]:
     steps: dict[str, Any] = {} if settings.steps is None else {"steps": settings.steps}
-    if task == "detection":
-        return Detection(encoder, seed=seed, frozen=settings.frozen, **steps)
-    if task == "segmentation":
-        return Segmentation(encoder, seed=seed, frozen=settings.frozen, **steps)
+    if task in DENSE:
+        return DENSE[task](encoder, seed=seed, frozen=settings.frozen, **steps)
     if task == "linear-sgd":
         return SGDProbe(encoder, seed=seed)
     if task.startswith("finetune-"):
