@@ -1,9 +1,11 @@
 """What it costs to hold the effective negatives at a share, and how near to it they come.
 
     python benchmarks/effective.py runs/sweep-glyphs/members/t0.2-s0
+    python benchmarks/effective.py --sentences      # needs what benchmarks/sentences.py needs
 
-InfoNCE on embeddings of a real encoder (two views of the built-in letters), beside the same loss at a fixed
-temperature; medians of the ratios within a round, both in turn. The share is measured over all anchors.
+InfoNCE on embeddings of a real encoder (two views of the built-in letters, or WordNet's definitions and the
+words that they define), beside the same loss at a fixed temperature; medians of the ratios within a round,
+both in turn. The share is measured over all anchors.
 """
 
 import argparse
@@ -25,12 +27,26 @@ def views_of(encoder_folder: str) -> tuple[torch.Tensor, torch.Tensor]:
     return a, b
 
 
+def sentences(rows: int = 8192) -> tuple[torch.Tensor, torch.Tensor]:
+    from sentences import definitions, encoder, parts
+
+    model, pairs = encoder(), parts(definitions())[0][:rows]
+    a, b = (
+        model.encode(list(texts), batch_size=256, convert_to_tensor=True)
+        for texts in zip(*pairs, strict=True)
+    )
+    return a.float().clone().requires_grad_(), b.float().clone().requires_grad_()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("encoder", help="a run folder with an encoder")
+    parser.add_argument("encoder", nargs="?", help="a run folder with an encoder")
+    parser.add_argument("--sentences", action="store_true")
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    a, b = views_of(options.encoder)
+    if options.sentences == bool(options.encoder):
+        parser.error("give a run folder or --sentences")
+    a, b = sentences() if options.sentences else views_of(options.encoder)
     n = len(a)
 
     def step(temperature: float | Policy) -> None:
@@ -38,18 +54,21 @@ def main() -> None:
         info_nce(a, b, temperature=temperature).backward()
 
     print(f"{n} pairs, D = {a.shape[1]}, torch {torch.__version__}\n")
-    print("| share | τ | for | mean share | time, × fixed τ |\n|---|---|---|---|---|")
+    print("| share | τ | for | mean share | furthest anchor | time, × fixed τ |")
+    print("|---|---|---|---|---|---|")
     for share in (0.05, 0.3, 0.7):
         for per_anchor in (False, True):
             rule = EffectiveNegatives(share, per_anchor=per_anchor)
             _, told = info_nce(a, b, temperature=rule, statistics=True)
-            found = float(told.effective_negatives.mean()) / (n - 1)
+            found = told.effective_negatives / (n - 1)
+            furthest = float((found / share - 1).abs().max()) if per_anchor else None
             tau = rule.last
             runs = {"rule": lambda r=rule: step(r), "fixed": lambda t=tau: step(t)}
             taken = times(runs, options.rounds)
             whom = "each anchor" if per_anchor else "the batch"
             print(
-                f"| {share} | {tau:.4f} | {whom} | {found:.4f} | "
+                f"| {share} | {tau:.4f} | {whom} | {float(found.mean()):.4f} | "
+                f"{'' if furthest is None else f'{furthest:.1%} off'} | "
                 f"{ratio(taken['rule'], taken['fixed']):.2f} |",
                 flush=True,
             )

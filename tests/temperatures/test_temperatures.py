@@ -326,6 +326,22 @@ def test_effective_negatives_beside_a_plateau_of_ties() -> None:
         assert float((inside / share - 1).abs().max()) < 0.01
 
 
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9])
+def test_effective_negatives_of_each_anchor_in_an_uneven_space(share: float) -> None:
+    """Some anchors stand in tight clusters, some alone, and the share of each answers τ in its own way."""
+    generator = torch.Generator().manual_seed(1)
+    centres = torch.randn(60, 24, generator=generator)[torch.arange(1500) % 60]
+    spread = torch.logspace(-1.5, 1, 60)[torch.randperm(60, generator=generator)]
+    a, b = (
+        centres + spread.repeat(25)[:, None] * torch.randn(1500, 24, generator=generator)
+        for _ in range(2)
+    )
+    rule = EffectiveNegatives(share, per_anchor=True)
+    _, told = info_nce(a, b, temperature=rule, statistics=True)
+    off = (told.effective_negatives / (1499 * share) - 1).abs() >= 0.01
+    assert off.double().mean() <= rule.clamped + 1e-9
+
+
 def test_effective_negatives_of_every_loss() -> None:
     for loss in (info_nce, nt_xent, decoupled, clip, hard_contrastive, sigmoid):
         policy = EffectiveNegatives(0.3)

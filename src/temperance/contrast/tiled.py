@@ -641,8 +641,10 @@ def whole_rows(
 ) -> None:
     """Write some anchors' logits with all candidates, -inf where they do not count."""
     for tile in candidates.tiles(WIDTH, anchors.dtype):
-        logits = torch.mm(anchors[rows], tile.vectors.T)
-        into[:, tile.columns] = logits if layout.link is None else layout.link.value(logits)
+        logits = into[:, tile.columns]
+        torch.mm(anchors[rows], tile.vectors.T, out=logits)
+        if layout.link is not None:
+            logits.copy_(layout.link.value(logits))
     layout.block(rows).leave_out(into, slice(0, into.shape[1]))
 
 

@@ -15,18 +15,22 @@ from temperance.contrast import (
 )
 from temperance.temperatures.policy import Batch, Policy, checked, checked_range
 
-# Anchors that stand for the batch, and numbers of their rows that are kept at a time.
-SAMPLE, KEPT = 512, 1 << 22
+# Anchors that stand for the batch, and where each has a temperature of its own tell only where to begin.
+SAMPLE, FEW = 512, 64
+# Numbers of their rows that are kept at a time.
+KEPT = 1 << 22
 # Numbers of a block of whole rows, where every anchor has a temperature of its own.
-BLOCK = 1 << 20
+BLOCK = 1 << 21
 # Numbers that are worked on at a time.
-CACHED = 1 << 17
+CACHED = 1 << 18
 # The first steps of such a block are taken on one in so many candidates.
 THIN = 8
 # A temperature is found when the effective negatives are off by less than this part of the target. That of a
 # batch is found, too, by Newton's step from where they are off by less than the next, unless it is longer
 # than the last (in log τ): it squares what is missing. From batch to batch that is all there is to do.
 CLOSE, NEAR, SHORT = 2e-3, 0.03, 0.03
+# Those of an anchor, whose step is of third order: what it left was below 1 % on all embeddings tried.
+NEAR_BENT, SHORT_BENT = 0.2, 0.08
 STEPS = 40
 # The share of a logit so low is 0, in float64 too.
 LOWEST = -1e4
@@ -85,7 +89,7 @@ class EffectiveNegatives(Policy):
         """The root for the batch, or for each of its anchors."""
         batch = batch.everyone()
         begin = float(self.found) if math.isfinite(float(self.found)) else math.log(0.1)
-        block, counts = _sample(batch)
+        block, counts = _sample(batch, FEW if self.per_anchor else SAMPLE)
         log_tau, self.clamped = self._for_batch(block, counts, begin, batch.over_ranks)
         self.found.fill_(log_tau)
         if not self.per_anchor:
@@ -108,11 +112,11 @@ class EffectiveNegatives(Policy):
 
         def share(log_tau: float) -> tuple[float, float]:
             """The mean share of the negatives, and its slope."""
-            scale = block.new_full((len(block), 1), math.exp(-log_tau))
+            at = block.new_full((len(block),), log_tau)
 
             def work(worker: int, workers: int) -> Tensor:
                 rows = slice(len(block) * worker // workers, len(block) * (worker + 1) // workers)
-                entropy, variance = spare[worker](block[rows], scale[rows])
+                entropy, variance, _ = spare[worker](block[rows], at[rows])
                 shares = torch.exp(entropy) / counts[rows]
                 return torch.stack([shares.sum(), (shares * variance).sum()])
 
@@ -155,18 +159,15 @@ class EffectiveNegatives(Policy):
                 rows = slice(top, min(top + height, n))
                 here = block[: rows.stop - rows.start]
                 whole_rows(batch.anchors, batch.candidates, batch.layout, rows, here)
-                # Counting takes as long as a step, and is called for only where classes leave some out.
-                known = here.new_full((len(here),), float(max(1, batch.negatives)))
-                counts = known if batch.layout.anchor_class is None else _counts(here)
-                target = (self.share * counts).log()
+                target = (self.share * _counts(batch, here)).log()
                 self._below_largest(here)
                 at = here.new_full((len(here),), begin)
                 if m > 64 * THIN:
                     thin = self._below_largest(here[:, ::THIN].contiguous())
                     at, _ = _roots(moments, thin, target - math.log(THIN), at, ends, 4)
-                at, close = _roots(moments, here, target, at, ends, STEPS)
+                at, left = _roots(moments, here, target, at, ends, STEPS)
                 found[rows] = at.exp()
-                outside += float((~close).sum())
+                outside += left
             return outside
 
         workers = workers_for(n * m, batch.anchors.device)
@@ -180,50 +181,59 @@ class EffectiveNegatives(Policy):
         return block.clamp_min_(LOWEST * self.highest)
 
 
-def _sample(batch: Batch) -> tuple[Tensor, Tensor]:
+def _sample(batch: Batch, most: int) -> tuple[Tensor, Tensor]:
     """Similarities of some anchors to all their negatives, and how many those are."""
     n, m = len(batch.anchors), len(batch.candidates)
-    size = min(n, SAMPLE, max(16, KEPT // m))
+    size = min(n, most, max(16, KEPT // m))
     rows = torch.linspace(0, n - 1, size, device=batch.anchors.device).long()
     block = batch.anchors.new_empty(size, m)
     layout = batch.layout.taken(rows)
     whole_rows(batch.anchors[rows], batch.candidates, layout, slice(0, size), block)
-    return block, _counts(block)
+    return block, _counts(batch, block)
 
 
-def _counts(block: Tensor) -> Tensor:
+def _counts(batch: Batch, block: Tensor) -> Tensor:
+    """How many negatives the anchors of a block of whole rows have."""
+    if batch.layout.anchor_class is None:
+        # Counting them would take as long as several steps.
+        return block.new_full((len(block),), float(max(1, batch.negatives)))
     return (block > -torch.inf).sum(dim=1).clamp_min(1).to(block.dtype)
 
 
 class _Moments:
-    """Entropy of each row's shares; and the variance of its logits by them, the entropy's slope in log τ.
+    """Entropy of each row's shares; and variance and third central moment of its logits by them.
 
     A few rows at a time, so that what is between stays in a core's cache, and in memory that is used again:
     new memory would cost more than the work in it.
     """
 
     def __init__(self, like: Tensor) -> None:
-        self._height = max(1, min(len(like), CACHED // like.shape[1]))
-        size = self._height * like.shape[1]
-        self._logits, self._shares = like.new_empty(size), like.new_empty(size)
+        self._memory = like.new_empty(2, max(CACHED, like.shape[1]))
 
-    def __call__(self, block: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        """Of a block from ``_below_largest``, its similarities multiplied by 1/τ, ``(n, 1)``."""
-        pieces = zip(*(torch.split(x, self._height) for x in (block, scale)), strict=True)
-        entropy, variance = zip(*(self._some(*piece) for piece in pieces), strict=True)
-        return torch.cat(entropy), torch.cat(variance)
-
-    def _some(self, block: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        size, shape = block.numel(), block.shape
-        logits, shares = self._logits[:size].view(shape), self._shares[:size].view(shape)
-        torch.mul(block, scale * LOG2_E, out=logits)
-        torch.exp2(logits, out=shares)
-        total = shares.sum(dim=1).clamp_min(torch.finfo(block.dtype).tiny)
-        weighted = shares.mul_(logits)
-        mean = weighted.sum(dim=1) / total
-        square = torch.linalg.vecdot(weighted, logits) / total
+    def __call__(
+        self, block: Tensor, log_tau: Tensor, only: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a block from ``_below_largest``, or some of its rows, at as many temperatures."""
+        n, m = len(log_tau), block.shape[1]
+        height = max(1, CACHED // m)
+        sums, scale = block.new_empty(4, n), torch.exp(-log_tau)[:, None] * LOG2_E
+        for top in range(0, n, height):
+            rows = slice(top, min(top + height, n))
+            size = (rows.stop - top) * m
+            logits, shares = self._memory[:, :size].view(2, -1, m)
+            if only is None:
+                torch.mul(block[rows], scale[rows], out=logits)
+            else:
+                torch.index_select(block, 0, only[rows], out=logits).mul_(scale[rows])
+            torch.exp2(logits, out=shares)
+            torch.sum(shares, dim=1, out=sums[0, rows])
+            for power in (1, 2, 3):
+                torch.sum(shares.mul_(logits), dim=1, out=sums[power, rows])
+        total = sums[0].clamp_min(torch.finfo(block.dtype).tiny)
+        mean, square, cube = sums[1:] / total
         variance = (square - mean.square()).clamp_min(0)
-        return total.log() - mean / LOG2_E, variance / LOG2_E**2
+        third = cube - mean * (3 * square - 2 * mean.square())
+        return total.log() - mean / LOG2_E, variance / LOG2_E**2, third / LOG2_E**3
 
 
 def _roots(
@@ -233,19 +243,33 @@ def _roots(
     begin: Tensor,
     ends: tuple[float, float],
     steps: int,
-) -> tuple[Tensor, Tensor]:
-    """Log τ at which each row's entropy is its target, and whether it is."""
+) -> tuple[Tensor, int]:
+    r"""Log τ at which each row's entropy is its target, and for how many rows it was not found.
+
+    In :math:`t = \log\tau` the entropy has the slope V, the logits' variance by their shares, and that the
+    slope :math:`-2V - K`, K their third central moment: Newton's step :math:`x` becomes, to second order,
+    :math:`x + (1 + K/2V)\,x^2`.
+    """
     low, high = (torch.full_like(begin, x) for x in ends)
     at = begin.clamp(*ends)
-    close = torch.zeros_like(at, dtype=torch.bool)
+    left = torch.arange(len(at), device=at.device)
     for _ in range(steps):
-        entropy, variance = moments(block, torch.exp(-at)[:, None])
-        missing = target - entropy
+        here = at[left]
+        entropy, variance, third = moments(block, here, None if len(left) == len(at) else left)
+        missing = target[left] - entropy
+        below = missing > 0
+        low[left], high[left] = (
+            torch.where(below, here, low[left]),
+            torch.where(below, high[left], here),
+        )
+        step = missing / variance
+        bend = (1 + third / (2 * variance)) * step
+        to = here + step * (1 + bend.clamp(-0.5, 0.5))
+        inside = (low[left] < to) & (to < high[left])
         close = missing.abs() < 2 * CLOSE
-        if bool(close.all()):
+        short = inside & (missing.abs() < NEAR_BENT) & ((to - here).abs() < SHORT_BENT)
+        at[left] = torch.where(inside, to, torch.where(close, here, (low[left] + high[left]) / 2))
+        left = left[~(close | short)]
+        if not len(left):
             break
-        low, high = torch.where(missing > 0, at, low), torch.where(missing > 0, high, at)
-        to = at + missing / variance
-        to = torch.where((low < to) & (to < high), to, (low + high) / 2)
-        at = torch.where(close, at, to)
-    return at, close
+    return at, len(left)
