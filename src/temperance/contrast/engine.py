@@ -120,8 +120,8 @@ def contrast(
         passes = triton
     call = _Call(layout, pieces.scales, target_in_sum, shifted, statistics, passes)
     parts = () if layout.sums == "symmetric" else given
-    loss, own, *sums = _Contrast.apply(call, anchors, target, weights, *parts)
-    return loss, _statistics(own, sums, layout) if statistics else None
+    loss, *told = _Contrast.apply(call, anchors, target, weights, *parts)
+    return loss, _statistics(told[0], told[1:], layout) if statistics else None
 
 
 @dataclass(frozen=True)
@@ -252,8 +252,10 @@ class _Contrast(torch.autograd.Function):
             losses, found, sums = _losses(call, anchors, target, parts)
             ctx.save_for_backward(losses, anchors, target, weights, *parts)
             ctx.taken = False
-        extra = (found.detach().clone(), *(x for s in sums if s for x in s.flat()))
-        ctx.mark_non_differentiable(*extra)
+        extra: tuple[Tensor, ...] = ()
+        if call.statistics:
+            extra = (found.detach().clone(), *(x for s in sums if s for x in s.flat()))
+            ctx.mark_non_differentiable(*extra)
         result = losses if weights is None else torch.dot(losses, weights.to(losses.dtype))
         return (result, *extra)
 

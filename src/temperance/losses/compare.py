@@ -124,11 +124,11 @@ def compare(
         theirs = positions(named(similarity), name, x, backend, space.centre)
         return (space.anchors * theirs).sum(dim=1)
 
-    @torch.no_grad()
     def batch() -> Batch:
-        space, seen = space_at(first.new_ones((), dtype=arithmetic(first)))
-        travels = over_ranks and positives is None
-        return space.batch(seen, where(space), ids, over_ranks=over_ranks, travels=travels)
+        with torch.no_grad():
+            space, seen = space_at(first.new_ones((), dtype=arithmetic(first)))
+            travels = over_ranks and positives is None
+            return space.batch(seen, where(space), ids, over_ranks=over_ranks, travels=travels)
 
     tau, link = tempered(options.temperature, similarity, first, n, batch)
     factors = anchor_weights(options.reduction, weights, n, tau, over_ranks=over_ranks)
@@ -144,7 +144,8 @@ def compare(
         )
         return _reduced(losses, factors, weights)
     space, layout = space_at(tau)
-    space, layout = space.linked(link), replace(layout, link=link)
+    if link is not None:
+        space, layout = space.linked(link), replace(layout, link=link)
     if share is not None:
         layout = replace(layout, floor=space.floors(layout, share, backend))
     theirs = where(space)

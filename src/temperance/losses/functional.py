@@ -426,7 +426,8 @@ def sup_con(
 
     tau, link = tempered(temperature, similarity, embeddings, n, batch)
     space = symmetric_logits(named(similarity), tau, {"embeddings": embeddings}, backend)
-    space = space.linked(link)
+    if link is not None:
+        space = space.linked(link)
     given = tau.new_ones(n) if weights is None else weights
     factors = anchor_weights(reduction, given * ~alone, n, tau, over_ranks=over_ranks)
     whole = Layout("rows" if space.candidates else "symmetric", itself=itself, link=link)

@@ -239,10 +239,8 @@ class Logits:
             positives = (self.anchors * own).sum(dim=1)
         return Batch(self.anchors, pieces, layout, positives, ids, over_ranks, travels)
 
-    def linked(self, link: Elementwise | None) -> "Logits":
+    def linked(self, link: Elementwise) -> "Logits":
         """The same, bounded by what an increasing link makes of the longest dot products."""
-        if link is None:
-            return self
         ends = link.value(self.anchors.new_tensor([-1.0, 1.0]))
         return replace(self, bound=float(ends.abs().max()))
 
