@@ -9,8 +9,8 @@ from torch import Tensor
 
 from temperance.errors import InputError, NotFinite
 
-# Rows that the backward pass takes at a time, so that it needs no second copy of the matrix.
-ROWS = 4096
+# Numbers that the backward pass takes at a time, so that what it needs beside the result is small beside a tile.
+PIECE = 1 << 17
 
 
 def directions(
@@ -91,10 +91,11 @@ class _Directions(torch.autograd.Function):
         along = torch.empty_like(inverse)
         results: list[Tensor | None] = []
         start = 0
+        height = max(1, PIECE // parts[0].shape[1])
         for part, wanted in zip(parts, ctx.needs_input_grad[2:], strict=True):
             result = torch.empty_like(part) if wanted else None
-            for top in range(0, len(part), ROWS):
-                rows = slice(top, min(top + ROWS, len(part)))
+            for top in range(0, len(part), height):
+                rows = slice(top, min(top + height, len(part)))
                 here = slice(start + rows.start, start + rows.stop)
                 unit = part[rows].to(grad.dtype) * inverse[here, None]
                 torch.sum(unit * grad[here], dim=1, out=along[here])
