@@ -9,7 +9,7 @@ from torch import Tensor
 
 from temperance.errors import InputError, NotFinite
 
-# Numbers that the backward pass takes at a time, so that what it needs beside the result is small beside a tile.
+# Numbers that the backward pass takes at a time: what it needs beside the result is small beside a tile.
 PIECE = 1 << 17
 
 
