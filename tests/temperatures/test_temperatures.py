@@ -326,7 +326,22 @@ def test_effective_negatives_beside_a_plateau_of_ties() -> None:
         assert float((inside / share - 1).abs().max()) < 0.01
 
 
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize(("prompts", "rows", "seed"), [(2, 300, 0), (2, 500, 1), (5, 2000, 0)])
+def test_effective_negatives_where_keys_are_prompts_of_classes(
+    prompts: int, rows: int, seed: int
+) -> None:
+    """All keys of a class tie: almost at the share there is a plateau, on which no step may be long."""
+    generator = torch.Generator().manual_seed(seed)
+    keys = torch.randn(prompts, 32, generator=generator)[torch.arange(rows) % prompts]
+    lengths = 2 * torch.rand(rows, 1, generator=generator)
+    queries = keys * lengths + 0.7 * torch.randn(rows, 32, generator=generator)
+    rule = EffectiveNegatives(1 / prompts, per_anchor=True)
+    _, told = info_nce(queries, keys, temperature=rule, statistics=True)
+    off = (told.effective_negatives * prompts / (rows - 1) - 1).abs() >= 0.01
+    assert off.double().mean() <= rule.clamped + 1e-9
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9, 0.998])
 def test_effective_negatives_of_each_anchor_in_an_uneven_space(share: float) -> None:
     """Some anchors stand in tight clusters, some alone, and the share of each answers τ in its own way."""
     generator = torch.Generator().manual_seed(1)
@@ -340,6 +355,22 @@ def test_effective_negatives_of_each_anchor_in_an_uneven_space(share: float) -> 
     _, told = info_nce(a, b, temperature=rule, statistics=True)
     off = (told.effective_negatives / (1499 * share) - 1).abs() >= 0.01
     assert off.double().mean() <= rule.clamped + 1e-9
+
+
+@pytest.mark.parametrize("share", [0.01, 0.02])
+def test_effective_negatives_of_anchors_with_a_few_near_copies(share: float) -> None:
+    """Their entropy leaps where the bulk comes in behind the copies, so that a step must not be trusted."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = (60 * torch.rand(400, generator=generator) ** 4).long() + 1
+    of = torch.repeat_interleave(torch.arange(400), sizes)
+    centres = torch.randn(400, 64, generator=generator)[of]
+    spread = 10 ** (1.5 * torch.rand(400, generator=generator) - 1.5)[of, None]
+    a, b = (centres + spread * torch.randn(len(of), 64, generator=generator) for _ in range(2))
+    kept = torch.randperm(len(of), generator=generator)[:2500]
+    rule = EffectiveNegatives(share, per_anchor=True)
+    _, told = info_nce(a[kept], b[kept], temperature=rule, statistics=True)
+    assert rule.clamped == 0
+    assert float((told.effective_negatives / (2499 * share) - 1).abs().max()) < 0.01
 
 
 def test_effective_negatives_of_every_loss() -> None:

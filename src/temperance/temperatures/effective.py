@@ -29,8 +29,9 @@ THIN = 8
 # batch is found, too, by Newton's step from where they are off by less than the next, unless it is longer
 # than the last (in log τ): it squares what is missing. From batch to batch that is all there is to do.
 CLOSE, NEAR, SHORT = 2e-3, 0.03, 0.03
-# Those of an anchor, whose step is of third order: what it left was below 1 % on all embeddings tried.
-NEAR_BENT, SHORT_BENT = 0.2, 0.08
+# Those of an anchor, found where twice that first part is missing. Its step is of third order, and is left
+# unseen only where the bend, its part of second order, is below the last.
+NEAR_BENT, SHORT_BENT, BEND = 0.2, 0.08, 0.1
 STEPS = 40
 # The share of a logit so low is 0, in float64 too.
 LOWEST = -1e4
@@ -267,9 +268,11 @@ def _roots(
         to = here + step * (1 + bend.clamp(-0.5, 0.5))
         inside = (low[left] < to) & (to < high[left])
         close = missing.abs() < 2 * CLOSE
-        short = inside & (missing.abs() < NEAR_BENT) & ((to - here).abs() < SHORT_BENT)
-        at[left] = torch.where(inside, to, torch.where(close, here, (low[left] + high[left]) / 2))
-        left = left[~(close | short)]
+        short = inside & ((to - here).abs() < SHORT_BENT)
+        to = torch.where(inside, to, (low[left] + high[left]) / 2)
+        # On a plateau of ties little is missing and yet the step is long.
+        at[left] = torch.where(close & ~short, here, to)
+        left = left[~(close | (short & (missing.abs() < NEAR_BENT) & (bend.abs() < BEND)))]
         if not len(left):
             break
     return at, len(left)
