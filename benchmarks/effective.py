@@ -35,7 +35,8 @@ def sentences(rows: int = 8192) -> tuple[torch.Tensor, torch.Tensor]:
         model.encode(list(texts), batch_size=256, convert_to_tensor=True)
         for texts in zip(*pairs, strict=True)
     )
-    return a.float().clone().requires_grad_(), b.float().clone().requires_grad_()
+    # What encode returns is of inference mode, and takes no gradient.
+    return a.clone().requires_grad_(), b.clone().requires_grad_()
 
 
 def main() -> None:

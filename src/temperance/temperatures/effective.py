@@ -15,7 +15,7 @@ from temperance.contrast import (
 )
 from temperance.temperatures.policy import Batch, Policy, checked, checked_range
 
-# Anchors that stand for the batch, and where each has a temperature of its own tell only where to begin.
+# Anchors that stand for the batch; where each has a temperature of its own, a few tell where to begin.
 SAMPLE, FEW = 512, 64
 # Numbers of their rows that are kept at a time.
 KEPT = 1 << 22
@@ -108,8 +108,7 @@ class EffectiveNegatives(Policy):
         """Log τ for a block of whole rows, and 1 where it stands at a bound."""
         self._below_largest(block)
         count = workers_for(block.numel(), block.device)
-        most = -(-len(block) // count)
-        spare = [_Moments(block[:most]) for _ in range(count)]
+        spare = [_Moments(block) for _ in range(count)]
 
         def share(log_tau: float) -> tuple[float, float]:
             """The mean share of the negatives, and its slope."""
