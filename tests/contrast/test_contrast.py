@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
-from temperance.contrast import Layout, contrast, threads, tiled
+from temperance.contrast import Layout, contrast, grid, threads, tiled
 from temperance.functional import clip, info_nce, nt_xent
 
 SUMS = ("rows", "both", "symmetric")
@@ -20,9 +20,9 @@ def small_tiles(monkeypatch) -> None:
     """Several tiles each way, the last of them ragged."""
     monkeypatch.setattr(threads, "SMALL", 0)
     monkeypatch.setattr(tiled, "FLAT", (48, 64))
-    monkeypatch.setattr(tiled, "HEIGHT", 48)
-    monkeypatch.setattr(tiled, "WIDTH", 64)
-    monkeypatch.setattr(tiled, "SIDE", 64)
+    monkeypatch.setattr(grid, "HEIGHT", 48)
+    monkeypatch.setattr(grid, "WIDTH", 64)
+    monkeypatch.setattr(grid, "SIDE", 64)
     monkeypatch.setattr(tiled, "BLOCK", 48 * 64)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from temperance import InputError
-from temperance.contrast import threads, tiled
+from temperance.contrast import grid, threads, tiled
 from temperance.integrations.conversion import (
     step_factor,
     temperature_from_logit_scale_parameter,
@@ -30,9 +30,9 @@ NONE = float("-inf")
 def small_tiles(monkeypatch) -> None:
     monkeypatch.setattr(threads, "SMALL", 0)
     monkeypatch.setattr(tiled, "FLAT", (7, 10))
-    monkeypatch.setattr(tiled, "HEIGHT", 7)
-    monkeypatch.setattr(tiled, "WIDTH", 10)
-    monkeypatch.setattr(tiled, "SIDE", 10)
+    monkeypatch.setattr(grid, "HEIGHT", 7)
+    monkeypatch.setattr(grid, "WIDTH", 10)
+    monkeypatch.setattr(grid, "SIDE", 10)
     monkeypatch.setattr(tiled, "BLOCK", 64)
 
 

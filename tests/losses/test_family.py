@@ -18,7 +18,7 @@ from temperance import (
     SimpleContrastive,
     SupCon,
 )
-from temperance.contrast import threads, tiled
+from temperance.contrast import grid, threads, tiled
 from temperance.functional import (
     at_temperatures,
     clip,
@@ -40,9 +40,9 @@ NONE = float("-inf")
 def small_tiles(monkeypatch) -> None:
     monkeypatch.setattr(threads, "SMALL", 0)
     monkeypatch.setattr(tiled, "FLAT", (7, 10))
-    monkeypatch.setattr(tiled, "HEIGHT", 7)
-    monkeypatch.setattr(tiled, "WIDTH", 10)
-    monkeypatch.setattr(tiled, "SIDE", 10)
+    monkeypatch.setattr(grid, "HEIGHT", 7)
+    monkeypatch.setattr(grid, "WIDTH", 10)
+    monkeypatch.setattr(grid, "SIDE", 10)
     monkeypatch.setattr(tiled, "BLOCK", 64)
 
 

@@ -12,19 +12,22 @@ from torch import Tensor
 LOG2_E = math.log2(math.e)
 
 
-def exponential(x: Float[Tensor, "..."], out: Tensor | None = None) -> Float[Tensor, "..."]:
-    """e^x, in given memory, which may be that of x; without a gradient.
+def exponential(
+    x: Float[Tensor, "..."], out: Tensor | None = None, unit: float = 1.0
+) -> Float[Tensor, "..."]:
+    """e^(x / unit), in given memory, which may be that of x; without a gradient.
 
-    On a CPU as 2^(x log₂ e): there torch hands e^x to a library that takes two to three times as long on some
-    processors. The relative error is that of rounding x, as in the product before: 2e-6 at ±40 in float32.
+    As 2^(x log₂ e / unit): on a CPU torch hands e^x to a library that takes two to three times as long on
+    some processors, and a unit of ``LOG2_E`` leaves nothing to multiply. The relative error is that of
+    rounding x, as in the product before: 2e-6 at ±40 in float32.
 
     Example:
         >>> exponential(torch.tensor([0.0, -torch.inf, 1.0]))
         tensor([1.0000, 0.0000, 2.7183])
     """
-    if x.device.type != "cpu":
-        return torch.exp(x, out=out)
-    return torch.mul(x, LOG2_E, out=out).exp2_()
+    if unit == LOG2_E:
+        return torch.exp2(x, out=out)
+    return torch.mul(x, LOG2_E / unit, out=out).exp2_()
 
 
 @dataclass(frozen=True)

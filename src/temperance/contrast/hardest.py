@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from temperance.contrast.layout import OVER_RANKS, Backend, Candidates, Layout
+from temperance.contrast.memory import Memory
 from temperance.contrast.ranks import of_all_ranks
 from temperance.contrast.threads import in_threads, workers_for
 from temperance.contrast.tiled import whole_rows
@@ -46,7 +47,8 @@ def floors(
     if backend in OVER_RANKS:
         pieces, layout = of_all_ranks(pieces, layout)
     n, m = len(anchors), len(pieces)
-    lengths = [t.vectors.norm(dim=1).max() for t in pieces.tiles(ROWS, anchors.dtype)]
+    loaded = Memory(anchors)
+    lengths = [t.load(loaded)[0].norm(dim=1).max() for t in pieces.tiles(ROWS, anchors.dtype)]
     slack = anchors.norm(dim=1) * torch.stack(lengths).max() * ROUNDING[anchors.dtype]
     height = max(1, min(256, BLOCK // max(1, m)))
     found = anchors.new_empty(n)

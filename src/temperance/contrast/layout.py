@@ -1,7 +1,8 @@
 """Which pairs of anchor and candidate a loss compares, and what it sums over."""
 
-from collections.abc import Iterator
+from bisect import bisect_left
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Literal
 
 import torch
@@ -9,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from temperance.contrast.elementwise import Elementwise
+from temperance.contrast.memory import Memory
 
 Sums = Literal["rows", "both", "symmetric"]
 # Where the numbers are computed, and over whose candidates; see ``contrast``.
@@ -55,7 +57,14 @@ class Layout:
 
     def block(self, rows: slice) -> "Block":
         """What is to be left out of some rows."""
-        return Block(self, rows, _Marks.of(self.own, rows), _Marks.of(self.itself, rows))
+        own, itself = (_Marks.of(x, [rows])[0] for x in (self.own, self.itself))
+        return Block(self, rows, own, itself)
+
+    def blocks(self, n: int, height: int, unit: float = 1.0) -> list["Block"]:
+        """The same for all n rows, so many at a time, where logits come multiplied by ``unit``."""
+        rows = [slice(top, min(top + height, n)) for top in range(0, n, height)]
+        marks = zip(rows, _Marks.of(self.own, rows), _Marks.of(self.itself, rows), strict=True)
+        return [Block(self, *each, unit) for each in marks]
 
     def taken(self, rows: Int[Tensor, " h"]) -> "Layout":
         """The same for some of the anchors, with sums over candidates."""
@@ -97,15 +106,23 @@ class _Marks:
     last: int
 
     @staticmethod
-    def of(index: Int[Tensor, " n"] | None, rows: slice) -> "_Marks | None":
+    def of(index: Int[Tensor, " n"] | None, blocks: list[slice]) -> "list[_Marks | None]":
+        """For each block of rows, looking at as few numbers one by one as can be."""
         if index is None:
-            return None
-        here = index[rows]
-        first = int(here[0])
-        stop = first + len(here)
-        if torch.equal(here, torch.arange(first, stop, dtype=here.dtype, device=here.device)):
-            return _Marks(slice(first, stop), first, stop - 1)
-        return _Marks(here, int(here.min()), int(here.max()))
+            return [None] * len(blocks)
+        start, stop = blocks[0].start, blocks[-1].stop
+        here = index[start:stop]
+        breaks = ((here[1:] - here[:-1] != 1).nonzero()[:, 0] + start).tolist()
+        firsts = here[:: blocks[0].stop - start].tolist()
+        found: list[_Marks | None] = []
+        for rows, first in zip(blocks, firsts, strict=True):
+            if bisect_left(breaks, rows.start) == bisect_left(breaks, rows.stop - 1):
+                end = first + rows.stop - rows.start
+                found.append(_Marks(slice(first, end), first, end - 1))
+            else:
+                some = index[rows]
+                found.append(_Marks(some, int(some.min()), int(some.max())))
+        return found
 
     def places(self, columns: slice) -> tuple[Tensor | slice, Tensor | slice] | None:
         """Row and column of those that lie in a tile, or None."""
@@ -135,12 +152,14 @@ class Block:
         rows: which these are.
         own: the candidates that are their positives, or None.
         itself: the candidates that are the anchors themselves, or None.
+        unit: what logits come multiplied by.
     """
 
     layout: Layout
     rows: slice
     own: _Marks | None
     itself: _Marks | None
+    unit: float = 1.0
 
     def leave_out(
         self,
@@ -158,9 +177,10 @@ class Block:
             run = isinstance(places[0], slice)
             marked = logits[places].diagonal() if run else logits[places]
             if marks is self.own and target is not None:
-                target[rows][places[0]] = marked
+                found = marked / self.unit
+                target[rows][places[0]] = found
                 if layout.sums == "symmetric":
-                    target[columns][places[1]] = marked
+                    target[columns][places[1]] = found
             if run:
                 marked.fill_(float("-inf"))
             else:
@@ -169,7 +189,7 @@ class Block:
             same = layout.anchor_class[rows, None] == layout.candidate_class[columns]
             logits.masked_fill_(~same if layout.same_class else same, float("-inf"))
         if layout.floor is not None:
-            logits.masked_fill_(logits < layout.floor[rows, None], float("-inf"))
+            logits.masked_fill_(logits < self.unit * layout.floor[rows, None], float("-inf"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,18 +214,23 @@ class Candidates:
         vectors, scale = self.parts[0][index].to(dtype), self.scales[0]
         return vectors if scale is None else vectors * scale[index, None]
 
-    def tiles(self, width: int, dtype: torch.dtype) -> Iterator["Tile"]:
+    def tiles(self, width: int, dtype: torch.dtype) -> list["Tile"]:
         """All candidates in order, no more than ``width`` at a time."""
-        start = 0
+        found, start = [], 0
         for number, (part, scale) in enumerate(zip(self.parts, self.scales, strict=True)):
-            for left in range(0, len(part), width):
-                inside = slice(left, min(left + width, len(part)))
-                vectors = part[inside].to(dtype)
-                if scale is not None:
-                    vectors = vectors * scale[inside, None]
+            as_stored = scale is None and part.dtype == dtype
+            scales = repeat(None) if scale is None else torch.split(scale[:, None], width)
+            left = 0
+            for stored, some in zip(
+                torch.split(part, width) if len(part) else (), scales, strict=False
+            ):
+                inside = slice(left, left + len(stored))
                 columns = slice(start + inside.start, start + inside.stop)
-                yield Tile(number, inside, columns, vectors)
+                turned = stored.T if as_stored else None
+                found.append(Tile(number, inside, columns, stored, some, turned))
+                left = inside.stop
             start += len(part)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,10 +241,25 @@ class Tile:
         part: number of the part they are of.
         inside: where they lie in that part.
         columns: where they lie among all candidates.
-        vectors: ``(w, d)``.
+        stored: ``(w, d)`` as they are kept.
+        scale: ``(w, 1)`` what they are multiplied by when they are used, or None.
+        turned: the same as ``stored``, ``(d, w)``, where they are used as they are kept, or None.
     """
 
     part: int
     inside: slice
     columns: slice
-    vectors: Float[Tensor, "w d"]
+    stored: Float[Tensor, "w d"]
+    scale: Float[Tensor, "w 1"] | None
+    turned: Float[Tensor, "d w"] | None
+
+    def load(self, memory: Memory) -> tuple[Float[Tensor, "w d"], Float[Tensor, "d w"]]:
+        """The candidates as they are used, and the same turned; in that memory, where they must be made."""
+        if self.turned is not None:
+            return self.stored, self.turned
+        vectors = memory(*self.stored.shape)
+        if self.scale is None:
+            vectors.copy_(self.stored)
+        else:
+            torch.mul(self.stored, self.scale, out=vectors)
+        return vectors, vectors.T

@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from temperance.contrast.elementwise import Elementwise
+from temperance.contrast.grid import Grid, grid_for
 from temperance.contrast.layout import Backend, Candidates, Layout
 from temperance.contrast.ranks import of_all_ranks
 from temperance.contrast.ring import layouts_of_ranks, ring_sums
 from temperance.contrast.threads import in_threads, workers_for
-from temperance.contrast.tiled import tiles_of_logits
 
 # At -inf, where a pair does not count, each and its slope are 0.
 SOFTPLUS = Elementwise(lambda x: softplus(x, threshold=40.0), torch.sigmoid_)
@@ -78,14 +78,15 @@ class _PairSums(torch.autograd.Function):
     ) -> Tensor:
         ctx.layout, ctx.function = layout, function
         ctx.save_for_backward(anchors, candidates, bias)
-        pieces = Candidates((candidates,), (None,))
+        workers, grid = _cut(anchors, candidates, layout)
         sums = anchors.new_zeros(len(anchors))
+        along = grid.rows(sums)
 
         def work(worker: int, workers: int) -> None:
-            for rows, _, logits, _ in tiles_of_logits(anchors, pieces, layout, worker, workers):
-                sums[rows] += function.value(logits.add_(bias)).sum(dim=1)
+            for i, _, logits, *_ in grid.walk(worker, workers):
+                along[i].add_(function.value(logits.add_(bias)).sum(dim=1))
 
-        in_threads(work, _workers(anchors, candidates), anchors.device)
+        in_threads(work, workers, anchors.device)
         return sums
 
     @staticmethod
@@ -93,28 +94,30 @@ class _PairSums(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError("this loss has no second derivatives")
         anchors, candidates, bias = ctx.saved_tensors
-        pieces = Candidates((candidates,), (None,))
+        workers, grid = _cut(anchors, candidates, ctx.layout)
         grad_anchors = torch.zeros_like(anchors)
+        ours, scales = grid.rows(grad_anchors), grid.rows(grad[:, None])
 
         def work(worker: int, workers: int) -> tuple[Tensor, Tensor]:
             grad_candidates = torch.zeros_like(candidates)
+            theirs = grid.columns(grad_candidates)
             grad_bias = torch.zeros_like(bias)
-            tiles = tiles_of_logits(anchors, pieces, ctx.layout, worker, workers, sloped=True)
-            for rows, tile, logits, inner in tiles:
-                slopes = ctx.function.slope(logits.add_(bias)).mul_(grad[rows, None])
+            for i, j, logits, inner, vectors in grid.walk(worker, workers, sloped=True):
+                slopes = ctx.function.slope(logits.add_(bias)).mul_(scales[i])
                 grad_bias += slopes.sum()
                 if inner is not None:
                     slopes.mul_(inner)
-                grad_anchors[rows].addmm_(slopes, tile.vectors)
-                grad_candidates[tile.columns].addmm_(slopes.T, anchors[rows])
+                ours[i].addmm_(slopes, vectors)
+                theirs[j].addmm_(slopes.T, grid.anchors[i])
             return grad_candidates, grad_bias
 
-        found = in_threads(work, _workers(anchors, candidates), anchors.device)
+        found = in_threads(work, workers, anchors.device)
         grad_candidates, grad_bias = (
             sum(parts[1:], parts[0]) for parts in zip(*found, strict=True)
         )
         return None, None, grad_anchors, grad_candidates, grad_bias
 
 
-def _workers(anchors: Tensor, candidates: Tensor) -> int:
-    return workers_for(len(anchors) * len(candidates), anchors.device)
+def _cut(anchors: Tensor, candidates: Tensor, layout: Layout) -> tuple[int, Grid]:
+    workers = workers_for(len(anchors) * len(candidates), anchors.device)
+    return workers, grid_for(anchors, Candidates((candidates,), (None,)), layout, workers)

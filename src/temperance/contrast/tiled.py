@@ -8,7 +8,7 @@ matrix twice: that serves sums over rows and columns together (four products), s
 which each pair of mirrored tiles is computed once (two), and candidates that come by one after another.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,7 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from temperance.contrast.elementwise import exponential
-from temperance.contrast.layout import Block, Candidates, Layout, Tile
+from temperance.contrast.grid import WIDTH, Grid, grid_for
+from temperance.contrast.layout import Block, Candidates, Layout
+from temperance.contrast.memory import Memory
 from temperance.contrast.threads import SMALL, in_threads, workers_for
 
 # Tiles are large enough that starting their operations costs little beside them, and small enough that what a
@@ -27,11 +29,8 @@ FLAT = (256, 4096)
 BLOCK, COORDINATES = 1 << 20, 256
 # Where no block is kept, since the candidates need no gradient, half as wide: less to hold.
 STREAMED = (256, 2048)
-# Those of the other passes, and of a symmetric matrix:
-HEIGHT, WIDTH = 512, 1024
-SIDE = 512
-# Rows whose positives are pulled at a time: so few that no operation on them spreads over threads.
-PULLED = 128
+# Numbers of those whose positives are pulled at a time.
+PULLED = 1 << 16
 # Logits within this bound need no shift: neither their exponentials nor sums or quotients of them leave the
 # type's range.
 UNSHIFTED = {torch.float32: 40.0, torch.float64: 300.0}
@@ -136,79 +135,81 @@ def one_pass(
         height, width = min(n, max(height, SMALL // max(1, m))), m
     elif keep:
         height = max(32, min(height, BLOCK * max(1, d // COORDINATES) // max(1, m)))
-    base_of, total_of, slope, mean_logit, largest = (anchors.new_empty(n) for _ in range(5))
-    grad = torch.empty_like(anchors)
-    found = anchors.new_empty(n) if target is None else target
+    height = min(height, -(-n // workers))
+    grid = Grid(anchors, candidates, layout, height, width, binary=not shifted)
     # Without a link, Σ e^ℓ ℓ is the dot product of the anchor with Σ e^ℓ c.
     explicit = statistics and layout.link is not None
+    found = anchors.new_empty(n) if target is None else target
+    sums = Sums(anchors.new_zeros(n), anchors.new_zeros(n))
+    if statistics:
+        sums = replace(sums, mean_logit=anchors.new_zeros(n), largest=anchors.new_empty(n))
+    slope, grad = anchors.new_empty(n), torch.zeros_like(anchors)
+    bases, totals, *more = (grid.rows(x) for x in sums.flat())
+    slopes_of, targets, grads_of = (grid.rows(x) for x in (slope, found, grad))
 
     def work(worker: int, workers: int) -> list[Tensor | None]:
         grads = _zeros(candidates, anchors, wanted)
-        buffer = anchors.new_empty(height * (m if keep else width))
-        for rows in _blocks(n, height, worker, workers):
-            here, block = anchors[rows], layout.block(rows)
-            h = len(here)
-            total, pulled, weighted = here.new_zeros(h), here.new_zeros(h, d), here.new_zeros(h)
-            top = here.new_full((h,), float("-inf"))
-            kept: list[tuple[Tile, Tensor, Tensor | None]] = []
-            used = 0
-            for tile in candidates.tiles(width, anchors.dtype):
-                logits = buffer[used : used + h * len(tile.vectors)].view(h, -1)
-                torch.mm(here, tile.vectors.T, out=logits)
-                slopes = None
-                if layout.link is not None:
-                    slopes = layout.link.slope(logits.clone())
-                    logits = layout.link.value(logits)
-                block.leave_out(logits, tile.columns, found if target is None else None)
-                before = top
+        theirs = [None if (g := grads[t.part]) is None else g[t.inside] for t in grid.tiles]
+        memory = [Memory(anchors) for _ in grid.tiles] if keep else [Memory(anchors)] * len(theirs)
+        loaded = Memory(anchors)
+        into = found if target is None else None
+        for i in grid.numbers(worker, workers):
+            here, total, pulled = grid.anchors[i], totals[i], grads_of[i]
+            top: Tensor | None = None
+            base: Tensor | None = None
+            weighted: Tensor | None = None
+            kept: list[tuple[Tensor, Tensor | None]] = []
+            for j in range(len(grid.tiles)):
+                cell = grid.cell(i, j, memory[j], loaded, into, sloped=True)
+                logits, before = cell.logits, top
                 if shifted or statistics:
-                    top = torch.maximum(top, logits.amax(dim=1))
-                base = None
-                if shifted:
+                    top = logits.amax(dim=1)
+                    top = top if before is None else torch.maximum(top, before)
+                if shifted and top is not None:
                     base = top.nan_to_num(neginf=0.0)
-                    shrink = torch.exp(before - base)
-                    total *= shrink
-                    weighted *= shrink
-                    pulled *= shrink[:, None]
+                    if before is not None:
+                        shrink = torch.exp(before - base)
+                        total *= shrink
+                        pulled *= shrink[:, None]
+                        if weighted is not None:
+                            weighted *= shrink
                     logits -= base[:, None]
                 behind = logits.clone() if explicit else None
-                shares = exponential(logits, out=logits)
+                shares = exponential(logits, logits, grid.unit)
                 total += shares.sum(dim=1)
                 if behind is not None:
                     behind += 0 if base is None else base[:, None]
-                    weighted += behind.clamp_min_(_LOWEST).mul_(shares).sum(dim=1)
-                if slopes is not None:
-                    shares.mul_(slopes)
-                pulled.addmm_(shares, tile.vectors)
-                if keep:
-                    kept.append((tile, shares, base))
-                    used += logits.numel()
-            last = top.nan_to_num(neginf=0.0)
-            base_of[rows] = last if shifted else 0.0
-            total_of[rows] = total
-            margin = (base_of[rows] - found[rows]) + total.log()
-            slope[rows] = slope_of(rows, margin)
-            if statistics:
-                largest[rows] = top
-                found_mean = weighted if explicit else torch.linalg.vecdot(pulled, here)
-                mean_logit[rows] = found_mean * _inverse(total)
-            weight = slope[rows] * _inverse(total)
-            pulled.mul_(weight[:, None])
+                    some = behind.clamp_min_(_LOWEST).mul_(shares).sum(dim=1)
+                    weighted = some if weighted is None else weighted + some
+                if cell.slopes is not None:
+                    shares.mul_(cell.slopes)
+                pulled.addmm_(shares, cell.vectors)
+                kept.append((shares, base))
+            inverse = _inverse(total)
+            margin = total.log() - targets[i]
+            if base is not None:
+                bases[i].copy_(base)
+                margin = (base - targets[i]) + total.log()
+            if top is not None and statistics:
+                mean = torch.linalg.vecdot(pulled, here) if weighted is None else weighted
+                torch.mul(mean, inverse, out=more[0][i])
+                torch.div(top, grid.unit, out=more[1][i])
+            pull = slopes_of[i].copy_(slope_of(grid.blocks[i].rows, margin))
+            weight = pull * inverse
+            pulled *= weight[:, None]
             if target is None:
-                _pull(candidates, block, here, slope[rows], pulled, grads[0])
-            grad[rows] = pulled
-            for tile, shares, base in kept:
-                into = grads[tile.part]
-                if into is None:
+                _pull(candidates, grid.blocks[i], here, pull, pulled, grads[0])
+            scaled = here * weight[:, None]
+            for g, (shares, before) in zip(theirs, kept, strict=True):
+                if g is None:
                     continue
-                scale = weight if base is None else weight * torch.exp(base - last)
-                into[tile.inside].addmm_(shares.T, here * scale[:, None])
+                if before is base:
+                    g.addmm_(shares.T, scaled)
+                elif before is not None and base is not None:
+                    g.addmm_(shares.T, scaled * torch.exp(before - base)[:, None])
         return grads
 
     grads = _added(in_threads(work, workers, anchors.device))
-    sums = Sums(base_of, total_of)
-    if statistics:
-        sums = replace(sums, mean_logit=mean_logit, largest=largest)
     return sums, found, slope, grad, grads
 
 
@@ -246,8 +247,10 @@ def whole(
         added up over both sides, slopes; the gradient of the anchors and those of the parts.
     """
     n, m = len(anchors), len(candidates)
-    tiles = list(candidates.tiles(m, anchors.dtype))
-    vectors = tiles[0].vectors if len(tiles) == 1 else torch.cat([t.vectors for t in tiles])
+    tiles = candidates.tiles(m, anchors.dtype)
+    vectors = [tile.load(Memory(anchors))[0] for tile in tiles]
+    together = Candidates((vectors[0] if len(tiles) == 1 else torch.cat(vectors),), (None,))
+    grid = Grid(anchors, together, layout, n, m, binary=not shifted)
     found = anchors.new_empty(n) if target is None else target
     symmetric = layout.sums == "symmetric"
 
@@ -262,23 +265,21 @@ def whole(
         else:
             base = logits.new_zeros(logits.shape[1 - dim])
             if shares is None:
-                shares = exponential(logits, out=None if statistics else logits)
+                shares = exponential(logits, None if statistics else logits, grid.unit)
         total = shares.sum(dim)
-        if not statistics:
+        if top is None or not statistics:
             return Sums(base, total), shares
         mean = (shares * logits.clamp_min(_LOWEST)).sum(dim) * _inverse(total)
-        return Sums(base, total, mean, top), shares
+        return Sums(base, total, mean / grid.unit, top / grid.unit), shares
 
     def work(
         worker: int, workers: int
     ) -> tuple[Tensor, tuple[Sums, Sums | None], Tensor, Tensor, Tensor | None]:
-        logits = torch.mm(anchors, vectors.T)
-        slopes = None
-        if layout.link is not None:
-            slopes = layout.link.slope(logits.clone())
-            logits = layout.link.value(logits)
-        block = layout.block(slice(0, n))
-        block.leave_out(logits, slice(0, m), found if target is None else None)
+        (block,) = grid.blocks
+        into = found if target is None else None
+        _, _, logits, slopes, vectors = grid.cell(
+            0, 0, Memory(anchors), Memory(anchors), into, sloped=True
+        )
         rows, shares = side(logits, 1, None)
         columns = None
         margin = rows.above(found)
@@ -340,37 +341,37 @@ def log_sums(
         Sums for each anchor, and for each candidate under ``"both"``.
     """
     n, m = len(anchors), len(candidates)
-    both = layout.sums == "both"
+    workers = workers_for(n * m, anchors.device)
+    grid = grid_for(anchors, candidates, layout, workers, binary=not shifted)
 
     def work(worker: int, workers: int) -> tuple[Sums, Sums | None]:
-        by_row = _Running(anchors, n, statistics)
-        by_column = _Running(anchors, m, statistics) if both else None
-        spare = _Spare(anchors)
-        tiles = tiles_of_logits(anchors, candidates, layout, worker, workers, target)
-        for rows, tile, logits, _ in tiles:
-            other = by_row if _mirrored(layout, rows, tile) else by_column
-            sides = [(by_row, rows, 1)]
+        by_row = _Running(anchors, n, grid.rows, statistics)
+        by_column = None
+        if layout.sums == "both":
+            by_column = _Running(anchors, m, grid.columns, statistics)
+        spare = Memory(anchors)
+        for i, j, logits, *_ in grid.walk(worker, workers, target):
+            sides = [(by_row, i, 1)]
+            other = by_row if grid.mirrored(i, j) else by_column
             if other is not None:
-                sides.append((other, tile.columns, 0))
+                sides.append((other, j, 0))
             if shifted:
-                for sums, index, dim in sides:
-                    sums.add_shifted(index, logits, spare(*logits.shape), dim)
+                for sums, k, dim in sides:
+                    sums.add_shifted(k, logits, spare(*logits.shape), dim)
                 continue
-            shares = logits
             if statistics:
-                for sums, index, dim in sides:
-                    sums.rise(index, logits, dim)
-                shares = spare(*logits.shape)
-            exponential(logits, out=shares)
-            for sums, index, dim in sides:
-                sums.total[index] += shares.sum(dim)
+                for sums, k, dim in sides:
+                    sums.rise(k, logits, dim)
+            shares = exponential(logits, spare(*logits.shape) if statistics else logits, grid.unit)
+            for sums, k, dim in sides:
+                sums.totals[k].add_(shares.sum(dim))
             if statistics:
                 products = logits.clamp_min_(_LOWEST).mul_(shares)
-                for sums, index, dim in sides:
-                    sums.weighted[index] += products.sum(dim)
-        return by_row.sums(), None if by_column is None else by_column.sums()
+                for sums, k, dim in sides:
+                    sums.weighted[k].add_(products.sum(dim))
+        return by_row.sums(grid.unit), None if by_column is None else by_column.sums(grid.unit)
 
-    found = in_threads(work, workers_for(n * m, anchors.device), anchors.device)
+    found = in_threads(work, workers, anchors.device)
     columns = [column for _, column in found if column is not None]
     return merge([rows for rows, _ in found]), merge(columns) if columns else None
 
@@ -404,38 +405,37 @@ def gradients(
     symmetric = layout.sums == "symmetric"
     if columns_at is None and symmetric:
         columns_at = rows_at
+    workers = workers_for(len(anchors) * len(candidates), anchors.device)
+    grid = grid_for(anchors, candidates, layout, workers, binary=not shifted)
+    by_row = [grid.rows(x) for x in (rows_at[0][:, None], rows_at[1][:, None])]
+    by_column = None if columns_at is None else [grid.columns(x) for x in columns_at]
     # Each thread has rows of its own, unless mirrored tiles add to those of others.
     shared = None if symmetric else torch.zeros_like(anchors)
 
     def work(worker: int, workers: int) -> list[Tensor | None]:
         grad = torch.zeros_like(anchors) if shared is None else shared
         grads = _zeros(candidates, anchors, wanted)
-        spare = _Spare(anchors)
-        for rows, tile, logits, slopes in tiles_of_logits(
-            anchors, candidates, layout, worker, workers, sloped=True
-        ):
-            mirrored = _mirrored(layout, rows, tile)
+        ours = grid.rows(grad)
+        theirs = [None if (g := grads[t.part]) is None else g[t.inside] for t in grid.tiles]
+        spare = Memory(anchors)
+        for i, j, logits, slopes, vectors in grid.walk(worker, workers, sloped=True):
+            at = by_row[0][i], by_row[1][i]
+            other = None if by_column is None else (by_column[0][j], by_column[1][j])
             if shifted:
-                _weigh_shifted(
-                    logits, spare(*logits.shape), rows, tile.columns, rows_at, columns_at
-                )
+                _weigh_shifted(logits, spare, at, other)
             else:
-                weight = rows_at[1][rows, None]
-                if columns_at is not None:
-                    other = columns_at[1][tile.columns]
-                    weight = torch.add(weight, other, out=spare(*logits.shape))
-                exponential(logits, out=logits).mul_(weight)
+                weight = at[1]
+                if other is not None:
+                    weight = torch.add(weight, other[1], out=spare(*logits.shape))
+                exponential(logits, logits, grid.unit).mul_(weight)
             if slopes is not None:
                 logits.mul_(slopes)
-            grad[rows].addmm_(logits, tile.vectors)
-            into = grads[tile.part]
-            if mirrored:
-                grad[tile.columns].addmm_(logits.T, anchors[rows])
-            elif into is not None:
-                into[tile.inside].addmm_(logits.T, anchors[rows])
+            ours[i].addmm_(logits, vectors)
+            into = ours[j] if grid.mirrored(i, j) else theirs[j]
+            if into is not None:
+                into.addmm_(logits.T, grid.anchors[i])
         return [grad if shared is None else None, *grads]
 
-    workers = workers_for(len(anchors) * len(candidates), anchors.device)
     grad, *grads = _added(in_threads(work, workers, anchors.device))
     result = grad if shared is None else shared
     assert result is not None
@@ -462,9 +462,23 @@ def pull_positives(
         grad: of the anchors.
         theirs: of the first part of the candidates, or None where that needs none.
     """
-    height = PULLED if anchors.device.type == "cpu" else len(anchors)
-    for rows in _blocks(len(anchors), height, 0, 1):
-        _pull(candidates, layout.block(rows), anchors[rows], slope[rows], grad[rows], theirs)
+    n, d = anchors.shape
+    if layout.sums == "symmetric":
+        # Each is its positive's positive.
+        assert layout.own is not None
+        slope, theirs = slope + slope[layout.own], None
+    height = n if anchors.device.type != "cpu" else max(1, PULLED // d)
+    blocks = layout.blocks(n, height)
+    along = [torch.split(x, height) for x in (anchors, slope, grad)]
+
+    def work(worker: int, workers: int) -> None:
+        for k in range(worker, len(blocks), workers):
+            here, pull, into = (x[k] for x in along)
+            _pull(candidates, blocks[k], here, pull, into, theirs)
+
+    # Under sums over rows two anchors may have one positive, and threads would write to it at once.
+    workers = 1 if layout.sums == "rows" else workers_for(n * n, anchors.device)
+    in_threads(work, workers, anchors.device)
 
 
 def _pull(
@@ -491,42 +505,45 @@ def _pull(
 
 
 class _Running:
-    """Sums that grow tile by tile."""
+    """Sums that grow tile by tile, all along a side of the matrix and cut as that is."""
 
-    def __init__(self, like: Tensor, size: int, statistics: bool) -> None:
-        self.base = like.new_full((size,), float("-inf"))
-        self.total = like.new_zeros(size)
-        self.weighted = like.new_zeros(size)
-        self.largest = like.new_full((size,), float("-inf"))
-        self.shifted = False
-        self.statistics = statistics
+    def __init__(
+        self, like: Tensor, size: int, cut: Callable[[Tensor], Sequence[Tensor]], statistics: bool
+    ) -> None:
+        lowest, zeros = like.new_full((size,), float("-inf")), like.new_zeros(size)
+        self._whole = lowest, zeros, torch.zeros_like(zeros), lowest.clone()
+        self._bases, self.totals, self.weighted, self._largest = map(cut, self._whole)
+        self._shifted = False
+        self._statistics = statistics
 
-    def rise(self, index: slice, logits: Tensor, dim: int) -> None:
+    def rise(self, k: int, logits: Tensor, dim: int) -> None:
         """Note the largest logits of a tile."""
-        self.largest[index] = torch.maximum(self.largest[index], logits.amax(dim))
+        largest = self._largest[k]
+        torch.maximum(largest, logits.amax(dim), out=largest)
 
-    def add_shifted(self, index: slice, logits: Tensor, spare: Tensor, dim: int) -> None:
+    def add_shifted(self, k: int, logits: Tensor, spare: Tensor, dim: int) -> None:
         """Add a tile, its exponentials taken relative to the largest logit so far, in spare memory."""
-        self.shifted = True
-        before = self.base[index]
+        self._shifted = True
+        before = self._bases[k]
         top = torch.maximum(before, logits.amax(dim))
         base = top.nan_to_num(neginf=0.0)
         shrink = torch.exp(before - base)
         shares = torch.sub(logits, base.unsqueeze(dim), out=spare)
         exponential(shares, out=shares)
-        self.base[index] = top
-        self.total[index] = self.total[index] * shrink + shares.sum(dim)
-        if self.statistics:
-            self.largest[index] = top
+        before.copy_(top)
+        self.totals[k].mul_(shrink).add_(shares.sum(dim))
+        if self._statistics:
+            self._largest[k].copy_(top)
             weighted = (shares * logits.clamp_min(_LOWEST)).sum(dim)
-            self.weighted[index] = self.weighted[index] * shrink + weighted
+            self.weighted[k].mul_(shrink).add_(weighted)
 
-    def sums(self) -> Sums:
-        """What has come together."""
-        base = self.base.nan_to_num(neginf=0.0) if self.shifted else torch.zeros_like(self.base)
-        if not self.statistics:
-            return Sums(base, self.total)
-        return Sums(base, self.total, self.weighted * _inverse(self.total), self.largest)
+    def sums(self, unit: float) -> Sums:
+        """What has come together, of logits that came multiplied by ``unit``."""
+        base, total, weighted, largest = self._whole
+        base = base.nan_to_num(neginf=0.0) if self._shifted else torch.zeros_like(base)
+        if not self._statistics:
+            return Sums(base, total)
+        return Sums(base, total, weighted * _inverse(total) / unit, largest / unit)
 
 
 # An excluded logit is -inf and its share 0; their product must count as 0, not as nan.
@@ -538,98 +555,21 @@ def _inverse(total: Tensor) -> Tensor:
     return total.clamp_min(torch.finfo(total.dtype).tiny * 1e6).reciprocal()
 
 
-def _tile_size(n: int, m: int, workers: int) -> tuple[int, int]:
-    """Height and width of tiles; one thread takes as much at a time as it may."""
-    if workers > 1:
-        return HEIGHT, WIDTH
-    return min(n, max(HEIGHT, SMALL // max(1, m))), m
-
-
-class _Spare:
-    """Memory of the size of a tile, used again: new memory would cost more than the work in it."""
-
-    def __init__(self, like: Tensor) -> None:
-        self._memory = like.new_empty(0)
-
-    def __call__(self, height: int, width: int) -> Tensor:
-        if self._memory.numel() < height * width:
-            self._memory = self._memory.new_empty(height * width)
-        return self._memory[: height * width].view(height, width)
-
-
 def _weigh_shifted(
     logits: Tensor,
-    spare: Tensor,
-    rows: slice,
-    columns: slice,
-    rows_at: tuple[Tensor, Tensor],
-    columns_at: tuple[Tensor, Tensor] | None,
+    spare: Memory,
+    at: tuple[Tensor, Tensor],
+    other: tuple[Tensor, Tensor] | None,
 ) -> None:
     """From logits to the slopes of the loss in them, where exponentials alone would overflow."""
-    base, weight = rows_at
-    if columns_at is None:
-        exponential(logits.sub_(base[rows, None]), out=logits).mul_(weight[rows, None])
+    base, weight = at
+    if other is None:
+        exponential(logits.sub_(base), out=logits).mul_(weight)
         return
-    torch.sub(logits, base[rows, None], out=spare)
-    exponential(spare, out=spare).mul_(weight[rows, None])
-    base, weight = columns_at
-    exponential(logits.sub_(base[columns]), out=logits).mul_(weight[columns]).add_(spare)
-
-
-def _mirrored(layout: Layout, rows: slice, tile: Tile) -> bool:
-    return layout.sums == "symmetric" and rows.start != tile.columns.start
-
-
-def _blocks(n: int, height: int, worker: int, workers: int) -> Iterator[slice]:
-    """The blocks of rows that are one worker's."""
-    height = min(height, -(-n // workers))
-    for top in range(worker * height, n, workers * height):
-        yield slice(top, min(top + height, n))
-
-
-def tiles_of_logits(
-    anchors: Tensor,
-    candidates: Candidates,
-    layout: Layout,
-    worker: int,
-    workers: int,
-    target: Tensor | None = None,
-    *,
-    sloped: bool = False,
-) -> Iterator[tuple[slice, Tile, Tensor, Tensor | None]]:
-    """One worker's tiles of logits; of a symmetric matrix those on and above the diagonal.
-
-    Into ``target`` it writes the logits of the anchors' own candidates. With ``sloped`` each tile comes with
-    its logits' slopes in the dot products, or None where those are the logits.
-    """
-    n, m = len(anchors), len(candidates)
-    spare = _Spare(anchors)
-    height, width = _tile_size(n, m, workers)
-    mine: Iterator[tuple[slice, Tile]]
-    if layout.sums == "symmetric":
-        side = SIDE if workers > 1 else height
-        squares = [slice(top, min(top + side, n)) for top in range(0, n, side)]
-        pairs = [(r, Tile(0, c, c, anchors[c])) for i, r in enumerate(squares) for c in squares[i:]]
-        mine = iter(pairs[worker::workers])
-    else:
-        mine = (
-            (rows, tile)
-            for rows in _blocks(n, height, worker, workers)
-            for tile in candidates.tiles(width, anchors.dtype)
-        )
-    block = None
-    for rows, tile in mine:
-        if block is None or block.rows != rows:
-            block = layout.block(rows)
-        here = anchors[rows]
-        logits = spare(len(here), len(tile.vectors))
-        torch.mm(here, tile.vectors.T, out=logits)
-        slopes = None
-        if layout.link is not None:
-            slopes = layout.link.slope(logits.clone()) if sloped else None
-            logits = layout.link.value(logits)
-        block.leave_out(logits, tile.columns, target)
-        yield rows, tile, logits, slopes
+    more = torch.sub(logits, base, out=spare(*logits.shape))
+    exponential(more, out=more).mul_(weight)
+    base, weight = other
+    exponential(logits.sub_(base), out=logits).mul_(weight).add_(more)
 
 
 def whole_rows(
@@ -640,9 +580,10 @@ def whole_rows(
     into: Float[Tensor, "h m"],
 ) -> None:
     """Write some anchors' logits with all candidates, -inf where they do not count."""
+    loaded = Memory(anchors)
     for tile in candidates.tiles(WIDTH, anchors.dtype):
         logits = into[:, tile.columns]
-        torch.mm(anchors[rows], tile.vectors.T, out=logits)
+        torch.mm(anchors[rows], tile.load(loaded)[1], out=logits)
         if layout.link is not None:
             logits.copy_(layout.link.value(logits))
     layout.block(rows).leave_out(into, slice(0, into.shape[1]))

@@ -1,0 +1,169 @@
+"""The matrix of logits cut into tiles, and all that lies along its sides cut alike.
+
+Cut once, before threads share the work: a view takes little time, but each one hands Python's lock to the
+other threads, and where a dozen stood in the way of every tile they took as long as its exponentials.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from temperance.contrast.elementwise import LOG2_E
+from temperance.contrast.layout import Candidates, Layout
+from temperance.contrast.memory import Memory
+from temperance.contrast.threads import SMALL
+
+# Tiles are large enough that starting their operations costs little beside them, and small enough that what a
+# thread has at hand stays in its caches.
+HEIGHT, WIDTH = 512, 1024
+# Those of a symmetric matrix are squares.
+SIDE = 512
+
+
+class Cell(NamedTuple):
+    """One tile at hand.
+
+    Attributes:
+        i: number of the block of rows.
+        j: number of the tile of columns.
+        logits: times the grid's unit, -inf where they do not count.
+        slopes: of the logits in the dot products, or None where those are not asked for or are 1.
+        vectors: the candidates, as they are used.
+    """
+
+    i: int
+    j: int
+    logits: Float[Tensor, "h w"]
+    slopes: Float[Tensor, "h w"] | None
+    vectors: Float[Tensor, "w d"]
+
+
+class Grid:
+    """Blocks of anchors by tiles of candidates.
+
+    Attributes:
+        layout: which pairs count.
+        anchors: the vectors of each block of rows.
+        blocks: what is left out of each block of rows.
+        tiles: the candidates of each tile of columns.
+        unit: what logits in a tile are multiplied by.
+    """
+
+    def __init__(
+        self,
+        anchors: Float[Tensor, "n d"],
+        candidates: Candidates,
+        layout: Layout,
+        height: int,
+        width: int,
+        *,
+        binary: bool = False,
+    ) -> None:
+        """Cut.
+
+        Args:
+            anchors: ``(n, d)``.
+            candidates: m in all; the anchors themselves under a symmetric layout.
+            layout: which pairs count.
+            height: of blocks of rows.
+            width: of tiles of columns; under a symmetric layout the height.
+            binary: whether tiles are to hold logarithms to the base 2, from which exponentials are taken in
+                one step; where there is no link.
+        """
+        self.layout = layout
+        self.unit = LOG2_E if binary and layout.link is None else 1.0
+        self._height = height
+        self.anchors = torch.split(anchors, height)
+        self.blocks = layout.blocks(len(anchors), height, self.unit)
+        self.tiles = candidates.tiles(width, anchors.dtype)
+        self._symmetric = layout.sums == "symmetric"
+
+    def rows(self, x: Float[Tensor, "n *rest"]) -> tuple[Tensor, ...]:
+        """What lies along the rows, cut into blocks."""
+        return torch.split(x, self._height)
+
+    def columns(self, x: Float[Tensor, "m *rest"]) -> tuple[Tensor, ...]:
+        """What lies along the columns, cut into tiles."""
+        return torch.split(x, [len(tile.stored) for tile in self.tiles])
+
+    def numbers(self, worker: int, workers: int) -> range:
+        """The blocks of rows that are one worker's, by number."""
+        return range(worker, len(self.blocks), workers)
+
+    def mirrored(self, i: int, j: int) -> bool:
+        """Whether a tile stands for its mirror image, too."""
+        return self._symmetric and i != j
+
+    def cell(
+        self,
+        i: int,
+        j: int,
+        memory: Memory,
+        loaded: Memory,
+        target: Float[Tensor, " n"] | None = None,
+        *,
+        sloped: bool = False,
+    ) -> Cell:
+        """Compute the logits of one tile.
+
+        Args:
+            i: number of the block of rows.
+            j: number of the tile of columns.
+            memory: where to put them.
+            loaded: where to put candidates that are not used as they are stored.
+            target: where to write the logits of the anchors' own candidates, or None.
+            sloped: whether slopes are wanted.
+        """
+        here, tile, link = self.anchors[i], self.tiles[j], self.layout.link
+        vectors, turned = tile.load(loaded)
+        logits = memory(here.shape[0], vectors.shape[0])
+        logits.addmm_(here, turned, beta=0, alpha=self.unit)
+        slopes = None
+        if link is not None:
+            slopes = link.slope(logits.clone()) if sloped else None
+            logits = link.value(logits)
+        self.blocks[i].leave_out(logits, tile.columns, target)
+        return Cell(i, j, logits, slopes, vectors)
+
+    def walk(
+        self,
+        worker: int,
+        workers: int,
+        target: Float[Tensor, " n"] | None = None,
+        *,
+        sloped: bool = False,
+    ) -> Iterator[Cell]:
+        """One worker's tiles, each in the memory of the one before.
+
+        Of a symmetric matrix those on and above the diagonal.
+        """
+        memory, loaded = Memory(self.anchors[0]), Memory(self.anchors[0])
+        count = len(self.tiles)
+        if self._symmetric:
+            pairs = [(i, j) for i in range(count) for j in range(i, count)][worker::workers]
+        else:
+            pairs = [(i, j) for i in self.numbers(worker, workers) for j in range(count)]
+        for i, j in pairs:
+            yield self.cell(i, j, memory, loaded, target, sloped=sloped)
+
+
+def grid_for(
+    anchors: Float[Tensor, "n d"],
+    candidates: Candidates,
+    layout: Layout,
+    workers: int,
+    *,
+    binary: bool = False,
+) -> Grid:
+    """Tiles for passes that keep none; one thread takes as much at a time as it may."""
+    n, m = len(anchors), len(candidates)
+    if workers == 1:
+        height, width = min(n, max(HEIGHT, SMALL // max(1, m))), m
+    else:
+        height, width = min(HEIGHT, -(-n // workers)), WIDTH
+    if layout.sums == "symmetric":
+        height = width = SIDE if workers > 1 else height
+    return Grid(anchors, candidates, layout, height, width, binary=binary)

@@ -1,0 +1,22 @@
+"""Memory that is used again and again."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Memory:
+    """Memory of the size of a tile, used again: new memory would cost more than the work in it."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._numbers = like.new_empty(0)
+        self._views: dict[tuple[int, int], Tensor] = {}
+
+    def __call__(self, height: int, width: int) -> Float[Tensor, "height width"]:
+        """What was written there before, or anything."""
+        size = height, width
+        if size not in self._views:
+            if self._numbers.numel() < height * width:
+                self._numbers = self._numbers.new_empty(height * width)
+                self._views.clear()
+            self._views[size] = self._numbers[: height * width].view(size)
+        return self._views[size]
