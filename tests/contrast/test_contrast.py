@@ -85,6 +85,21 @@ def test_tiles_give_what_the_whole_matrix_gives(
         torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-300)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_subnormal_numbers_are_zero_in_the_work_and_nowhere_else(workers: int) -> None:
+    def half(worker: int, workers: int) -> float:
+        return float(torch.tensor([2e-38]) / 2)
+
+    assert threads.in_threads(half, workers, torch.device("cpu")) == [0.0] * workers
+    assert half(0, 1) > 0
+    torch.set_flush_denormal(True)
+    try:
+        threads.in_threads(half, workers, torch.device("cpu"))
+        assert half(0, 1) == 0
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def test_the_whole_matrix_is_a_cross_entropy() -> None:
     a, c = 5 * vectors(9, 4, 0), vectors(9, 4, 1)
     own = torch.arange(9)

@@ -9,7 +9,7 @@ which each pair of mirrored tiles is computed once (two), and candidates that co
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -34,6 +34,8 @@ PULLED = 1 << 16
 # Logits within this bound need no shift: neither their exponentials nor sums or quotients of them leave the
 # type's range.
 UNSHIFTED = {torch.float32: 40.0, torch.float64: 300.0}
+# Where a logit is this far from the largest of its row, not even a gradient of its own keeps anything of it.
+NEGLIGIBLE = {torch.float32: -60.0, torch.float64: -700.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +100,11 @@ def merge(parts: Sequence[Sums]) -> Sums:
     return Sums(base, total, mean, torch.stack(tops).amax(dim=0))
 
 
+def below_one_another(parts: Sequence[Sums]) -> Sums:
+    """The sums of several sets of anchors as one."""
+    return Sums(*(torch.cat(each) for each in zip(*(part.flat() for part in parts), strict=True)))
+
+
 def one_pass(
     anchors: Float[Tensor, "n d"],
     candidates: Candidates,
@@ -135,82 +142,122 @@ def one_pass(
         height, width = min(n, max(height, SMALL // max(1, m))), m
     elif keep:
         height = max(32, min(height, BLOCK * max(1, d // COORDINATES) // max(1, m)))
-    height = min(height, -(-n // workers))
+        height = min(height, -(-n // workers))
     grid = Grid(anchors, candidates, layout, height, width, binary=not shifted)
-    # Without a link, Σ e^ℓ ℓ is the dot product of the anchor with Σ e^ℓ c.
-    explicit = statistics and layout.link is not None
     found = anchors.new_empty(n) if target is None else target
-    sums = Sums(anchors.new_zeros(n), anchors.new_zeros(n))
-    if statistics:
-        sums = replace(sums, mean_logit=anchors.new_zeros(n), largest=anchors.new_empty(n))
+    into = found if target is None else None
     slope, grad = anchors.new_empty(n), torch.zeros_like(anchors)
-    bases, totals, *more = (grid.rows(x) for x in sums.flat())
-    slopes_of, targets, grads_of = (grid.rows(x) for x in (slope, found, grad))
 
-    def work(worker: int, workers: int) -> list[Tensor | None]:
+    def by_rows(worker: int, workers: int) -> tuple[list[Sums], list[Tensor | None]]:
         grads = _zeros(candidates, anchors, wanted)
         theirs = [None if (g := grads[t.part]) is None else g[t.inside] for t in grid.tiles]
-        memory = [Memory(anchors) for _ in grid.tiles] if keep else [Memory(anchors)] * len(theirs)
-        loaded = Memory(anchors)
-        into = found if target is None else None
+        memory, loaded = [Memory(anchors) for _ in grid.tiles], Memory(anchors)
+        sums = []
         for i in grid.numbers(worker, workers):
-            here, total, pulled = grid.anchors[i], totals[i], grads_of[i]
-            top: Tensor | None = None
-            base: Tensor | None = None
-            weighted: Tensor | None = None
-            kept: list[tuple[Tensor, Tensor | None]] = []
-            for j in range(len(grid.tiles)):
-                cell = grid.cell(i, j, memory[j], loaded, into, sloped=True)
-                logits, before = cell.logits, top
-                if shifted or statistics:
-                    top = logits.amax(dim=1)
-                    top = top if before is None else torch.maximum(top, before)
-                if shifted and top is not None:
-                    base = top.nan_to_num(neginf=0.0)
-                    if before is not None:
-                        shrink = torch.exp(before - base)
-                        total *= shrink
-                        pulled *= shrink[:, None]
-                        if weighted is not None:
-                            weighted *= shrink
-                    logits -= base[:, None]
-                behind = logits.clone() if explicit else None
-                shares = exponential(logits, logits, grid.unit)
-                total += shares.sum(dim=1)
-                if behind is not None:
-                    behind += 0 if base is None else base[:, None]
-                    some = behind.clamp_min_(_LOWEST).mul_(shares).sum(dim=1)
-                    weighted = some if weighted is None else weighted + some
-                if cell.slopes is not None:
-                    shares.mul_(cell.slopes)
-                pulled.addmm_(shares, cell.vectors)
-                kept.append((shares, base))
-            inverse = _inverse(total)
-            margin = total.log() - targets[i]
-            if base is not None:
-                bases[i].copy_(base)
-                margin = (base - targets[i]) + total.log()
-            if top is not None and statistics:
-                mean = torch.linalg.vecdot(pulled, here) if weighted is None else weighted
-                torch.mul(mean, inverse, out=more[0][i])
-                torch.div(top, grid.unit, out=more[1][i])
-            pull = slopes_of[i].copy_(slope_of(grid.blocks[i].rows, margin))
-            weight = pull * inverse
-            pulled *= weight[:, None]
+            here, pulled = grid.anchors[i], grads_of[i]
+            strip = _Strip(grid, i, pulled, shifted, statistics)
+            shares = [strip.add(j, memory[j], loaded, into) for j in range(len(grid.tiles))]
+            sums.append(strip.sums())
+            pull = slope_of(grid.blocks[i].rows, sums[-1].above(targets[i]))
+            slopes[i].copy_(pull)
+            weight = sums[-1].weight(pull)[:, None]
+            pulled *= weight
             if target is None:
                 _pull(candidates, grid.blocks[i], here, pull, pulled, grads[0])
-            scaled = here * weight[:, None]
-            for g, (shares, before) in zip(theirs, kept, strict=True):
-                if g is None:
-                    continue
-                if before is base:
-                    g.addmm_(shares.T, scaled)
-                elif before is not None and base is not None:
-                    g.addmm_(shares.T, scaled * torch.exp(before - base)[:, None])
-        return grads
+            scaled = here * weight
+            for j, g in enumerate(theirs):
+                if g is not None:
+                    g.addmm_(shares[j].T, strip.since(j, scaled))
+        return sums, grads
 
-    grads = _added(in_threads(work, workers, anchors.device))
-    return sums, found, slope, grad, grads
+    def by_columns(worker: int, workers: int) -> tuple[Sums, Tensor]:
+        memory, loaded = Memory(anchors), Memory(anchors)
+        pulled = torch.zeros_like(anchors)
+        sums = []
+        for i, some in enumerate(grid.rows(pulled)):
+            strip = _Strip(grid, i, some, shifted, statistics)
+            for j in range(worker, len(grid.tiles), workers):
+                strip.add(j, memory, loaded, into)
+            sums.append(strip.sums())
+        return below_one_another(sums), pulled
+
+    if not keep:
+        parts = in_threads(by_columns, workers, anchors.device)
+        sums = merge([part for part, _ in parts])
+        slope = slope_of(slice(0, n), sums.above(found))
+        weight = sums.weight(slope)
+        for part, pulled in parts:
+            grad.addcmul_(pulled, (weight * torch.exp(part.base - sums.base))[:, None])
+        if target is None:
+            pull_positives(anchors, candidates, layout, slope, grad, None)
+        return sums, found, slope, grad, [None] * len(wanted)
+    slopes, targets, grads_of = (grid.rows(x) for x in (slope, found, grad))
+    done = in_threads(by_rows, workers, anchors.device)
+    blocks = [done[i % workers][0][i // workers] for i in range(len(grid.blocks))]
+    return below_one_another(blocks), found, slope, grad, _added([grads for _, grads in done])
+
+
+class _Strip:
+    """A block of anchors that meets one tile of candidates after another."""
+
+    def __init__(
+        self, grid: Grid, i: int, pulled: Float[Tensor, "h d"], shifted: bool, statistics: bool
+    ) -> None:
+        """Begin with nothing in ``pulled``, which comes to be Σ e^(ℓ - base) c."""
+        self._grid, self._i = grid, i
+        self._pulled = pulled
+        self._shifted, self._statistics = shifted, statistics
+        # Without a link, Σ e^ℓ ℓ is the dot product of the anchor with Σ e^ℓ c.
+        self._explicit = statistics and grid.layout.link is not None
+        self._total, self._weighted = pulled.new_zeros(2, len(pulled)).unbind()
+        self._top = pulled.new_full((len(pulled),), float("-inf"))
+        self._base = torch.zeros_like(self._total)
+        self._bases: list[Tensor] = []
+
+    def add(
+        self, j: int, memory: Memory, loaded: Memory, target: Float[Tensor, " n"] | None
+    ) -> Float[Tensor, "h w"]:
+        """Add a tile; returns its exponentials, less the base so far."""
+        grid = self._grid
+        cell = grid.cell(self._i, j, memory, loaded, target, sloped=True)
+        logits, before = cell.logits, self._top
+        if self._shifted or self._statistics:
+            self._top = torch.maximum(before, logits.amax(dim=1))
+        if self._shifted:
+            self._base = self._top.nan_to_num(neginf=0.0)
+            if self._bases:
+                shrink = torch.exp(before - self._base)
+                self._total *= shrink
+                self._weighted *= shrink
+                self._pulled *= shrink[:, None]
+            logits -= self._base[:, None]
+        behind = logits.clone() if self._explicit else None
+        shares = exponential(logits, logits, grid.unit)
+        self._total += shares.sum(dim=1)
+        if behind is not None:
+            behind += self._base[:, None]
+            self._weighted += behind.clamp_min_(_LOWEST).mul_(shares).sum(dim=1)
+        if cell.slopes is not None:
+            shares.mul_(cell.slopes)
+        self._pulled.addmm_(shares, cell.vectors)
+        self._bases.append(self._base)
+        return shares
+
+    def sums(self) -> Sums:
+        """What has come together."""
+        if not self._statistics:
+            return Sums(self._base, self._total)
+        weighted = self._weighted
+        if not self._explicit:
+            weighted = torch.linalg.vecdot(self._pulled, self._grid.anchors[self._i])
+        mean = weighted * _inverse(self._total)
+        return Sums(self._base, self._total, mean, self._top / self._grid.unit)
+
+    def since(self, j: int, x: Float[Tensor, "h d"]) -> Float[Tensor, "h d"]:
+        """Brought from the last base to that of the number ``j`` among the tiles."""
+        if self._bases[j] is self._base:
+            return x
+        return x * torch.exp(self._bases[j] - self._base)[:, None]
 
 
 def whole(
@@ -261,7 +308,10 @@ def whole(
             assert top is not None
             base = top.nan_to_num(neginf=0.0)
             shares = torch.sub(logits, base.unsqueeze(dim))
-            exponential(shares, out=shares)
+            # Here torch may spread operations over threads of its own, which do keep subnormal numbers.
+            shares = exponential(
+                torch.threshold_(shares, NEGLIGIBLE[shares.dtype], float("-inf")), out=shares
+            )
         else:
             base = logits.new_zeros(logits.shape[1 - dim])
             if shares is None:

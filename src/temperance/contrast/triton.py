@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from temperance.contrast.layout import Candidates, Layout
-from temperance.contrast.tiled import Sums, merge, pull_positives
+from temperance.contrast.tiled import Sums, below_one_another, merge, pull_positives
 from temperance.errors import InputError
 
 # Rows and columns of a tile; coordinates that a product takes at a time, and that a program has gradients of.
@@ -72,7 +72,7 @@ def log_sums(
         rows.append(_sums(over_candidates, anchors, statistics))
         if layout.sums == "both":
             columns.append(_sums(over_anchors, anchors, statistics))
-    return merge(rows), _below_one_another(columns) if columns else None
+    return merge(rows), below_one_another(columns) if columns else None
 
 
 def gradients(
@@ -184,7 +184,3 @@ def _contiguous_at(at: At | None) -> tuple[Tensor | None, Tensor | None]:
 
 def _contiguous(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.contiguous()
-
-
-def _below_one_another(parts: list[Sums]) -> Sums:
-    return Sums(*(torch.cat(each) for each in zip(*(part.flat() for part in parts), strict=True)))
