@@ -85,6 +85,31 @@ def test_tiles_give_what_the_whole_matrix_gives(
         torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-300)
 
 
+@pytest.mark.parametrize("sums", SUMS)
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("alone", [False, True])
+def test_one_shift_serves_all_rows_unless_one_is_far_from_everything(
+    sums: str, weighted: bool, alone: bool, small_tiles: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tiled.UNSHIFTED, torch.float64, 40.0)
+    monkeypatch.setitem(tiled.SHIFTED, torch.float64, 104.0)
+    verdicts, held = [], tiled.held
+    monkeypatch.setattr(tiled, "held", lambda sums: verdicts.append(held(sums)) or verdicts[-1])
+    n, d = 130, 7
+    centre = vectors(1, d, 2)
+    a, c = (normalize(centre + 0.3 * vectors(m, d, i), dim=1) for i, m in enumerate((n, n)))
+    if alone:
+        a[5] = -centre
+    scale = 0.01**-0.5
+    a, c = (scale * a, c) if sums == "symmetric" else (100 * a, c)
+    options = {"weighted": weighted, "bound": 100.0}
+    found = run(sums, a, c, backend="tiled", **options)
+    assert set(verdicts) == {not alone}
+    true = run(sums, a, c, backend="dense", **options)
+    for x, y in zip(found, true, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-30)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_subnormal_numbers_are_zero_in_the_work_and_nowhere_else(workers: int) -> None:
     def half(worker: int, workers: int) -> float:

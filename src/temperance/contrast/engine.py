@@ -111,14 +111,14 @@ def contrast(
         over = _over_ring if backend == "ring" else _over_gathered
         rest = _Rest(target_in_sum, bound, statistics)
         return over(anchors, pieces, target, layout, weights, rest)
-    shifted = bound > tiled.UNSHIFTED[anchors.dtype]
+    shift = tiled.shift_of(bound, len(anchors) * len(pieces), anchors.dtype)
     passes: ModuleType = tiled
     if backend == "triton":
         from temperance.contrast import triton
 
         triton.check(anchors, layout)
-        passes = triton
-    call = _Call(layout, pieces.scales, target_in_sum, shifted, statistics, passes)
+        passes, shift = triton, None
+    call = _Call(layout, pieces.scales, target_in_sum, shift, statistics, passes)
     parts = () if layout.sums == "symmetric" else given
     loss, *told = _Contrast.apply(call, anchors, target, weights, *parts)
     return loss, _statistics(told[0], told[1:], layout) if statistics else None
@@ -181,8 +181,8 @@ def _over_ring(
 ) -> tuple[Tensor, Statistics | None]:
     first, *queues = pieces.parts
     travelling, staying = layout.split(len(first))
-    shifted = rest.bound > tiled.UNSHIFTED[anchors.dtype]
-    rows, columns = ring_log_sums(anchors, first, travelling, shifted, rest.statistics)
+    shift = tiled.shift_of(rest.bound, 0, anchors.dtype)
+    rows, columns = ring_log_sums(anchors, first, travelling, shift, rest.statistics)
     if queues:
         log_sum, found = contrast(
             anchors,
@@ -217,9 +217,13 @@ class _Call:
     layout: Layout
     scales: tuple[Tensor | None, ...]
     target_in_sum: bool
-    shifted: bool
+    shift: float | None
     statistics: bool
     passes: ModuleType
+
+    def lost(self, *sums: Sums | None) -> bool:
+        """Whether one shift for all was not enough."""
+        return bool(self.shift) and not tiled.held(sums)
 
     def head(self, margin: Tensor) -> Tensor:
         return softplus(margin, threshold=NO_THRESHOLD) if self.target_in_sum else margin
@@ -249,7 +253,8 @@ class _Contrast(torch.autograd.Function):
             ctx.save_for_backward(losses, *grads)
             ctx.taken = True
         else:
-            losses, found, sums = _losses(call, anchors, target, parts)
+            _, found, sums = _summed(call, anchors, target, parts)
+            losses = _losses(call, found, sums)
             ctx.save_for_backward(losses, anchors, target, weights, *parts)
             ctx.taken = False
         extra: tuple[Tensor, ...] = ()
@@ -283,21 +288,24 @@ def _scaled(x: Tensor, factor: Tensor) -> Tensor:
     return x if x.device.type == "cpu" and float(factor) == 1 else x * factor
 
 
-def _losses(
+def _summed(
     call: _Call, anchors: Tensor, target: Tensor | None, parts: tuple[Tensor, ...]
-) -> tuple[Tensor, Tensor, tuple[Sums, Sums | None]]:
-    """Losses, logits of the positives, and sums."""
+) -> tuple[_Call, Tensor, tuple[Sums, Sums | None]]:
+    """Logits of the positives and sums, with the call that they come of."""
     pieces = Candidates(parts or (anchors,), call.scales)
     into = anchors.new_empty(len(anchors)) if target is None else None
-    rows, columns = call.passes.log_sums(
-        anchors, pieces, call.layout, call.shifted, call.statistics, into
-    )
+    sums = call.passes.log_sums(anchors, pieces, call.layout, call.shift, call.statistics, into)
+    if call.lost(*sums):
+        return _summed(replace(call, shift=None), anchors, target, parts)
     found = into if target is None else target
     assert found is not None
-    margin = rows.above(found)
-    if columns is not None:
-        margin = torch.cat([margin, columns.above(found)])
-    return call.head(margin), found, (rows, columns)
+    return call, found, sums
+
+
+def _losses(call: _Call, found: Tensor, sums: tuple[Sums, Sums | None]) -> Tensor:
+    """Losses of anchors, and then of candidates where there are sums of theirs."""
+    margins = [side.above(found) for side in sums if side is not None]
+    return call.head(margins[0] if len(margins) == 1 else torch.cat(margins))
 
 
 def _with_gradients(
@@ -318,7 +326,7 @@ def _with_gradients(
             anchors,
             pieces,
             layout,
-            call.shifted,
+            call.shift,
             target,
             lambda margin: call.slope(margin, weights),
             wanted,
@@ -330,15 +338,19 @@ def _with_gradients(
             anchors,
             pieces,
             layout,
-            call.shifted,
+            call.shift,
             target,
             lambda here, margin: call.slope(margin, weights[here]),
             wanted,
             call.statistics,
         )
-        losses = call.head(rows.above(found))
+        if call.lost(rows):
+            call = replace(call, shift=None)
+            return _with_gradients(call, anchors, target, weights, parts, wanted)
+        losses = _losses(call, found, (rows, None))
     else:
-        losses, found, (rows, columns) = _losses(call, anchors, target, parts)
+        call, found, (rows, columns) = _summed(call, anchors, target, parts)
+        losses = _losses(call, found, (rows, columns))
         slope = call.slope(rows.above(found), weights[:n])
         at, total = None, slope
         if columns is not None:
@@ -348,7 +360,7 @@ def _with_gradients(
             anchors,
             pieces,
             layout,
-            call.shifted,
+            call.shift,
             (rows.base, rows.weight(slope)),
             at,
             wanted or (False,),

@@ -29,7 +29,7 @@ class Cell(NamedTuple):
     Attributes:
         i: number of the block of rows.
         j: number of the tile of columns.
-        logits: times the grid's unit, -inf where they do not count.
+        logits: less the grid's shift and times its unit; -inf where they do not count.
         slopes: of the logits in the dot products, or None where those are not asked for or are 1.
         vectors: the candidates, as they are used.
     """
@@ -49,7 +49,8 @@ class Grid:
         anchors: the vectors of each block of rows.
         blocks: what is left out of each block of rows.
         tiles: the candidates of each tile of columns.
-        unit: what logits in a tile are multiplied by.
+        shift: what logits are taken relative to in a tile, or None for nothing.
+        unit: what they are then multiplied by.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Grid:
         height: int,
         width: int,
         *,
-        binary: bool = False,
+        shift: float | None = None,
     ) -> None:
         """Cut.
 
@@ -70,16 +71,23 @@ class Grid:
             layout: which pairs count.
             height: of blocks of rows.
             width: of tiles of columns; under a symmetric layout the height.
-            binary: whether tiles are to hold logarithms to the base 2, from which exponentials are taken in
-                one step; where there is no link.
+            shift: what logits are taken relative to, where exponentials are taken of them next. Without a
+                link they then come as logarithms to the base 2, from which that is one step.
         """
         self.layout = layout
-        self.unit = LOG2_E if binary and layout.link is None else 1.0
+        self.shift = shift
+        self.unit = 1.0 if shift is None or layout.link is not None else LOG2_E
+        self._start = -self.unit * self.offset
         self._height = height
         self.anchors = torch.split(anchors, height)
-        self.blocks = layout.blocks(len(anchors), height, self.unit)
+        self.blocks = layout.blocks(len(anchors), height, self.unit, self.offset)
         self.tiles = candidates.tiles(width, anchors.dtype)
         self._symmetric = layout.sums == "symmetric"
+
+    @property
+    def offset(self) -> float:
+        """The shift as a number."""
+        return self.shift or 0.0
 
     def rows(self, x: Float[Tensor, "n *rest"]) -> tuple[Tensor, ...]:
         """What lies along the rows, cut into blocks."""
@@ -120,11 +128,14 @@ class Grid:
         here, tile, link = self.anchors[i], self.tiles[j], self.layout.link
         vectors, turned = tile.load(loaded)
         logits = memory(here.shape[0], vectors.shape[0])
-        logits.addmm_(here, turned, beta=0, alpha=self.unit)
+        begun = link is None and self._start != 0
+        if begun:
+            logits.fill_(self._start)
+        logits.addmm_(here, turned, beta=int(begun), alpha=self.unit)
         slopes = None
         if link is not None:
             slopes = link.slope(logits.clone()) if sloped else None
-            logits = link.value(logits)
+            logits = link.value(logits).add_(self._start)
         self.blocks[i].leave_out(logits, tile.columns, target)
         return Cell(i, j, logits, slopes, vectors)
 
@@ -155,8 +166,7 @@ def grid_for(
     candidates: Candidates,
     layout: Layout,
     workers: int,
-    *,
-    binary: bool = False,
+    shift: float | None = None,
 ) -> Grid:
     """Tiles for passes that keep none; one thread takes as much at a time as it may."""
     n, m = len(anchors), len(candidates)
@@ -166,4 +176,4 @@ def grid_for(
         height, width = min(HEIGHT, -(-n // workers)), WIDTH
     if layout.sums == "symmetric":
         height = width = SIDE if workers > 1 else height
-    return Grid(anchors, candidates, layout, height, width, binary=binary)
+    return Grid(anchors, candidates, layout, height, width, shift=shift)

@@ -60,11 +60,11 @@ class Layout:
         own, itself = (_Marks.of(x, [rows])[0] for x in (self.own, self.itself))
         return Block(self, rows, own, itself)
 
-    def blocks(self, n: int, height: int, unit: float = 1.0) -> list["Block"]:
-        """The same for all n rows, so many at a time, where logits come multiplied by ``unit``."""
+    def blocks(self, n: int, height: int, unit: float = 1.0, shift: float = 0.0) -> list["Block"]:
+        """The same for all n rows, so many at a time, where logits ℓ come as ``unit (ℓ - shift)``."""
         rows = [slice(top, min(top + height, n)) for top in range(0, n, height)]
         marks = zip(rows, _Marks.of(self.own, rows), _Marks.of(self.itself, rows), strict=True)
-        return [Block(self, *each, unit) for each in marks]
+        return [Block(self, *each, unit, shift) for each in marks]
 
     def taken(self, rows: Int[Tensor, " h"]) -> "Layout":
         """The same for some of the anchors, with sums over candidates."""
@@ -152,7 +152,8 @@ class Block:
         rows: which these are.
         own: the candidates that are their positives, or None.
         itself: the candidates that are the anchors themselves, or None.
-        unit: what logits come multiplied by.
+        unit: logits ℓ come as ``unit (ℓ - shift)``.
+        shift: the same.
     """
 
     layout: Layout
@@ -160,6 +161,7 @@ class Block:
     own: _Marks | None
     itself: _Marks | None
     unit: float = 1.0
+    shift: float = 0.0
 
     def leave_out(
         self,
@@ -177,7 +179,7 @@ class Block:
             run = isinstance(places[0], slice)
             marked = logits[places].diagonal() if run else logits[places]
             if marks is self.own and target is not None:
-                found = marked / self.unit
+                found = marked / self.unit + self.shift
                 target[rows][places[0]] = found
                 if layout.sums == "symmetric":
                     target[columns][places[1]] = found
@@ -189,7 +191,8 @@ class Block:
             same = layout.anchor_class[rows, None] == layout.candidate_class[columns]
             logits.masked_fill_(~same if layout.same_class else same, float("-inf"))
         if layout.floor is not None:
-            logits.masked_fill_(logits < self.unit * layout.floor[rows, None], float("-inf"))
+            floor = self.unit * (layout.floor[rows, None] - self.shift)
+            logits.masked_fill_(logits < floor, float("-inf"))
 
 
 @dataclass(frozen=True, eq=False)

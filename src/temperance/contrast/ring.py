@@ -27,7 +27,7 @@ def ring_log_sums(
     anchors: Float[Tensor, "n d"],
     candidates: Float[Tensor, "m d"],
     layout: Layout,
-    shifted: bool,
+    shift: float | None,
     statistics: bool,
 ) -> tuple[Sums, Sums | None]:
     """Each anchor's sums over the candidates of all ranks.
@@ -36,14 +36,14 @@ def ring_log_sums(
         anchors: ``(n, d)`` of this rank; ranks may differ in n.
         candidates: ``(m, d)`` of this rank.
         layout: of this rank's anchors and candidates; ``own`` and ``itself`` are among them.
-        shifted: whether logits may be so large that their exponentials need a shift.
+        shift: as for ``tiled.log_sums``.
         statistics: whether to take means and largest logits, too.
 
     Returns:
         Sums for each anchor, and for each of this rank's candidates under ``"both"``; their ``total``
         passes gradients on.
     """
-    found = _LogSums.apply(layout, shifted, statistics, anchors, candidates)
+    found = _LogSums.apply(layout, shift, statistics, anchors, candidates)
     size = len(found) // 2 if layout.sums == "both" else len(found)
     return Sums(*found[:size]), Sums(*found[size:]) if layout.sums == "both" else None
 
@@ -72,7 +72,7 @@ class _LogSums(torch.autograd.Function):
     def forward(
         ctx: Any,
         layout: Layout,
-        shifted: bool,
+        shift: float | None,
         statistics: bool,
         anchors: Tensor,
         candidates: Tensor,
@@ -81,9 +81,7 @@ class _LogSums(torch.autograd.Function):
         travellers = [candidates]
         so_far: Sums | None = None
         for owner, block in _round(travellers):
-            rows, columns = log_sums(
-                anchors, _pieces(block[0]), layouts[owner], shifted, statistics
-            )
+            rows, columns = log_sums(anchors, _pieces(block[0]), layouts[owner], shift, statistics)
             so_far = rows if so_far is None else merge([so_far, rows])
             if columns is not None:  # each candidate's sums travel with it
                 if len(block) > 1:
@@ -94,7 +92,7 @@ class _LogSums(torch.autograd.Function):
         sums = so_far.flat()
         if layout.sums == "both":
             sums += [x[:, 0] for x in travellers[1:]]
-        ctx.layouts, ctx.shifted, ctx.both = layouts, shifted, layout.sums == "both"
+        ctx.layouts, ctx.shift, ctx.both = layouts, shift, layout.sums == "both"
         sides = [sums[: len(sums) // 2], sums[len(sums) // 2 :]] if ctx.both else [sums]
         ctx.save_for_backward(anchors, candidates, *(base for base, *_ in sides))
         ctx.mark_non_differentiable(*(x for base, _, *more in sides for x in (base, *more)))
@@ -114,7 +112,7 @@ class _LogSums(torch.autograd.Function):
             columns_at = (block[2][:, 0], block[3][:, 0]) if ctx.both else None
             layout, pieces = ctx.layouts[owner], _pieces(block[0])
             pulled, (theirs,) = gradients(
-                anchors, pieces, layout, ctx.shifted, rows_at, columns_at, (True,)
+                anchors, pieces, layout, ctx.shift, rows_at, columns_at, (True,)
             )
             grad += pulled
             assert theirs is not None

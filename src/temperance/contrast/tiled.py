@@ -8,6 +8,7 @@ matrix twice: that serves sums over rows and columns together (four products), s
 which each pair of mirrored tiles is computed once (two), and candidates that come by one after another.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from temperance.contrast import threads
 from temperance.contrast.elementwise import exponential
 from temperance.contrast.grid import WIDTH, Grid, grid_for
 from temperance.contrast.layout import Block, Candidates, Layout
 from temperance.contrast.memory import Memory
-from temperance.contrast.threads import SMALL, in_threads, workers_for
+from temperance.contrast.threads import in_threads, workers_for
 
 # Tiles are large enough that starting their operations costs little beside them, and small enough that what a
 # thread has at hand stays in its caches. Those of one_pass are flat, since a block of whole rows is kept:
@@ -34,6 +36,11 @@ PULLED = 1 << 16
 # Logits within this bound need no shift: neither their exponentials nor sums or quotients of them leave the
 # type's range.
 UNSHIFTED = {torch.float32: 40.0, torch.float64: 300.0}
+# Within this one a shift for all serves, as long as no sum comes out too small, and few do. It takes in
+# τ = 0.01, a logit scale of 100.
+SHIFTED = {torch.float32: 104.0, torch.float64: 300.0}
+# The largest exponent that the shift leaves, and the smallest sum that has lost nothing.
+HIGHEST, LEAST = 66.0, math.exp(-38)
 # Where a logit is this far from the largest of its row, not even a gradient of its own keeps anything of it.
 NEGLIGIBLE = {torch.float32: -60.0, torch.float64: -700.0}
 
@@ -81,6 +88,28 @@ class Sums:
         return self.total.masked_fill(empty, 1.0).log().masked_fill(empty, float("-inf"))
 
 
+def shift_of(bound: float, entries: int, dtype: torch.dtype) -> float | None:
+    """What to take exponentials relative to: one number for all, or None: each row's largest logit so far.
+
+    Args:
+        bound: no logit is larger, in absolute value.
+        entries: of the matrix.
+        dtype: of the logits.
+    """
+    if bound <= UNSHIFTED[dtype]:
+        return 0.0
+    if bound <= SHIFTED[dtype] and entries > threads.SMALL:
+        return bound - HIGHEST
+    return None
+
+
+def held(sums: Sequence[Sums | None]) -> bool:
+    """Whether nothing was lost in sums that had one shift for all."""
+    lowest = min(float(x.total.amin()) for x in sums if x is not None)
+    highest = max(float(x.total.amax()) for x in sums if x is not None)
+    return lowest >= LEAST and highest < math.inf
+
+
 def merge(parts: Sequence[Sums]) -> Sums:
     """The sums over several sets of candidates as one."""
     if len(parts) == 1:
@@ -109,7 +138,7 @@ def one_pass(
     anchors: Float[Tensor, "n d"],
     candidates: Candidates,
     layout: Layout,
-    shifted: bool,
+    shift: float | None,
     target: Float[Tensor, " n"] | None,
     slope_of: Callable[[slice, Tensor], Tensor],
     wanted: tuple[bool, ...],
@@ -123,7 +152,7 @@ def one_pass(
         anchors: ``(n, d)``.
         candidates: m in all.
         layout: with sums over rows.
-        shifted: whether logits may be so large that their exponentials need a shift.
+        shift: what the exponentials of logits are taken relative to, from ``shift_of``.
         target: logits of the positives, or None where they are the anchors' own candidates; their pull is
             then part of the gradients.
         slope_of: given rows, and their log-sums less their targets, the slope of the whole loss in those
@@ -139,11 +168,11 @@ def one_pass(
     workers = workers_for(n * m, anchors.device)
     height, width = FLAT if keep else STREAMED
     if workers == 1:
-        height, width = min(n, max(height, SMALL // max(1, m))), m
+        height, width = min(n, max(height, threads.SMALL // max(1, m))), m
     elif keep:
         height = max(32, min(height, BLOCK * max(1, d // COORDINATES) // max(1, m)))
         height = min(height, -(-n // workers))
-    grid = Grid(anchors, candidates, layout, height, width, binary=not shifted)
+    grid = Grid(anchors, candidates, layout, height, width, shift=shift)
     found = anchors.new_empty(n) if target is None else target
     into = found if target is None else None
     slope, grad = anchors.new_empty(n), torch.zeros_like(anchors)
@@ -155,7 +184,7 @@ def one_pass(
         sums = []
         for i in grid.numbers(worker, workers):
             here, pulled = grid.anchors[i], grads_of[i]
-            strip = _Strip(grid, i, pulled, shifted, statistics)
+            strip = _Strip(grid, i, pulled, statistics)
             shares = [strip.add(j, memory[j], loaded, into) for j in range(len(grid.tiles))]
             sums.append(strip.sums())
             pull = slope_of(grid.blocks[i].rows, sums[-1].above(targets[i]))
@@ -175,7 +204,7 @@ def one_pass(
         pulled = torch.zeros_like(anchors)
         sums = []
         for i, some in enumerate(grid.rows(pulled)):
-            strip = _Strip(grid, i, some, shifted, statistics)
+            strip = _Strip(grid, i, some, statistics)
             for j in range(worker, len(grid.tiles), workers):
                 strip.add(j, memory, loaded, into)
             sums.append(strip.sums())
@@ -200,18 +229,16 @@ def one_pass(
 class _Strip:
     """A block of anchors that meets one tile of candidates after another."""
 
-    def __init__(
-        self, grid: Grid, i: int, pulled: Float[Tensor, "h d"], shifted: bool, statistics: bool
-    ) -> None:
+    def __init__(self, grid: Grid, i: int, pulled: Float[Tensor, "h d"], statistics: bool) -> None:
         """Begin with nothing in ``pulled``, which comes to be Σ e^(ℓ - base) c."""
         self._grid, self._i = grid, i
         self._pulled = pulled
-        self._shifted, self._statistics = shifted, statistics
+        self._statistics = statistics
         # Without a link, Σ e^ℓ ℓ is the dot product of the anchor with Σ e^ℓ c.
         self._explicit = statistics and grid.layout.link is not None
         self._total, self._weighted = pulled.new_zeros(2, len(pulled)).unbind()
         self._top = pulled.new_full((len(pulled),), float("-inf"))
-        self._base = torch.zeros_like(self._total)
+        self._base = torch.full_like(self._total, grid.offset)
         self._bases: list[Tensor] = []
 
     def add(
@@ -221,9 +248,10 @@ class _Strip:
         grid = self._grid
         cell = grid.cell(self._i, j, memory, loaded, target, sloped=True)
         logits, before = cell.logits, self._top
-        if self._shifted or self._statistics:
+        running = grid.shift is None
+        if running or self._statistics:
             self._top = torch.maximum(before, logits.amax(dim=1))
-        if self._shifted:
+        if running:
             self._base = self._top.nan_to_num(neginf=0.0)
             if self._bases:
                 shrink = torch.exp(before - self._base)
@@ -251,7 +279,8 @@ class _Strip:
         if not self._explicit:
             weighted = torch.linalg.vecdot(self._pulled, self._grid.anchors[self._i])
         mean = weighted * _inverse(self._total)
-        return Sums(self._base, self._total, mean, self._top / self._grid.unit)
+        largest = self._top / self._grid.unit + self._grid.offset
+        return Sums(self._base, self._total, mean, largest)
 
     def since(self, j: int, x: Float[Tensor, "h d"]) -> Float[Tensor, "h d"]:
         """Brought from the last base to that of the number ``j`` among the tiles."""
@@ -264,7 +293,7 @@ def whole(
     anchors: Float[Tensor, "n d"],
     candidates: Candidates,
     layout: Layout,
-    shifted: bool,
+    shift: float | None,
     target: Float[Tensor, " n"] | None,
     slope_of: Callable[[Tensor], Tensor],
     wanted: tuple[bool, ...],
@@ -283,7 +312,7 @@ def whole(
         anchors: ``(n, d)``.
         candidates: m in all; the anchors themselves under a symmetric layout.
         layout: any.
-        shifted: as for ``one_pass``.
+        shift: as for ``one_pass``; not a number other than 0.
         target: as for ``one_pass``.
         slope_of: given the log-sums less the targets, the slopes of the loss in them.
         wanted: as for ``gradients``.
@@ -297,7 +326,8 @@ def whole(
     tiles = candidates.tiles(m, anchors.dtype)
     vectors = [tile.load(Memory(anchors))[0] for tile in tiles]
     together = Candidates((vectors[0] if len(tiles) == 1 else torch.cat(vectors),), (None,))
-    grid = Grid(anchors, together, layout, n, m, binary=not shifted)
+    grid = Grid(anchors, together, layout, n, m, shift=shift)
+    shifted = shift is None
     found = anchors.new_empty(n) if target is None else target
     symmetric = layout.sums == "symmetric"
 
@@ -373,7 +403,7 @@ def log_sums(
     anchors: Float[Tensor, "n d"],
     candidates: Candidates,
     layout: Layout,
-    shifted: bool,
+    shift: float | None,
     statistics: bool = False,
     target: Float[Tensor, " n"] | None = None,
 ) -> tuple[Sums, Sums | None]:
@@ -383,7 +413,7 @@ def log_sums(
         anchors: ``(n, d)``.
         candidates: m in all; the anchors themselves under a symmetric layout.
         layout: which pairs count.
-        shifted: whether logits may be so large that their exponentials need a shift.
+        shift: what the exponentials of logits are taken relative to, from ``shift_of``.
         statistics: whether to take means and largest logits, too.
         target: ``(n,)`` where to write the logits of the anchors' own candidates, or None.
 
@@ -392,7 +422,7 @@ def log_sums(
     """
     n, m = len(anchors), len(candidates)
     workers = workers_for(n * m, anchors.device)
-    grid = grid_for(anchors, candidates, layout, workers, binary=not shifted)
+    grid = grid_for(anchors, candidates, layout, workers, shift)
 
     def work(worker: int, workers: int) -> tuple[Sums, Sums | None]:
         by_row = _Running(anchors, n, grid.rows, statistics)
@@ -405,7 +435,7 @@ def log_sums(
             other = by_row if grid.mirrored(i, j) else by_column
             if other is not None:
                 sides.append((other, j, 0))
-            if shifted:
+            if shift is None:
                 for sums, k, dim in sides:
                     sums.add_shifted(k, logits, spare(*logits.shape), dim)
                 continue
@@ -419,7 +449,7 @@ def log_sums(
                 products = logits.clamp_min_(_LOWEST).mul_(shares)
                 for sums, k, dim in sides:
                     sums.weighted[k].add_(products.sum(dim))
-        return by_row.sums(grid.unit), None if by_column is None else by_column.sums(grid.unit)
+        return by_row.sums(grid), None if by_column is None else by_column.sums(grid)
 
     found = in_threads(work, workers, anchors.device)
     columns = [column for _, column in found if column is not None]
@@ -430,7 +460,7 @@ def gradients(
     anchors: Float[Tensor, "n d"],
     candidates: Candidates,
     layout: Layout,
-    shifted: bool,
+    shift: float | None,
     rows_at: tuple[Float[Tensor, " n"], Float[Tensor, " n"]],
     columns_at: tuple[Float[Tensor, " m"], Float[Tensor, " m"]] | None,
     wanted: tuple[bool, ...],
@@ -442,7 +472,7 @@ def gradients(
         anchors: ``(n, d)``.
         candidates: m in all.
         layout: which pairs count.
-        shifted: as it was for ``log_sums``.
+        shift: as it was for ``log_sums``.
         rows_at: ``base`` and ``weight`` of the anchors' ``Sums``.
         columns_at: the same of the candidates', under ``"both"``.
         wanted: which parts of the candidates need a gradient; under ``"symmetric"`` the anchors get all
@@ -456,7 +486,7 @@ def gradients(
     if columns_at is None and symmetric:
         columns_at = rows_at
     workers = workers_for(len(anchors) * len(candidates), anchors.device)
-    grid = grid_for(anchors, candidates, layout, workers, binary=not shifted)
+    grid = grid_for(anchors, candidates, layout, workers, shift)
     by_row = [grid.rows(x) for x in (rows_at[0][:, None], rows_at[1][:, None])]
     by_column = None if columns_at is None else [grid.columns(x) for x in columns_at]
     # Each thread has rows of its own, unless mirrored tiles add to those of others.
@@ -471,7 +501,7 @@ def gradients(
         for i, j, logits, slopes, vectors in grid.walk(worker, workers, sloped=True):
             at = by_row[0][i], by_row[1][i]
             other = None if by_column is None else (by_column[0][j], by_column[1][j])
-            if shifted:
+            if shift is None:
                 _weigh_shifted(logits, spare, at, other)
             else:
                 weight = at[1]
@@ -563,7 +593,6 @@ class _Running:
         lowest, zeros = like.new_full((size,), float("-inf")), like.new_zeros(size)
         self._whole = lowest, zeros, torch.zeros_like(zeros), lowest.clone()
         self._bases, self.totals, self.weighted, self._largest = map(cut, self._whole)
-        self._shifted = False
         self._statistics = statistics
 
     def rise(self, k: int, logits: Tensor, dim: int) -> None:
@@ -573,7 +602,6 @@ class _Running:
 
     def add_shifted(self, k: int, logits: Tensor, spare: Tensor, dim: int) -> None:
         """Add a tile, its exponentials taken relative to the largest logit so far, in spare memory."""
-        self._shifted = True
         before = self._bases[k]
         top = torch.maximum(before, logits.amax(dim))
         base = top.nan_to_num(neginf=0.0)
@@ -587,13 +615,15 @@ class _Running:
             weighted = (shares * logits.clamp_min(_LOWEST)).sum(dim)
             self.weighted[k].mul_(shrink).add_(weighted)
 
-    def sums(self, unit: float) -> Sums:
-        """What has come together, of logits that came multiplied by ``unit``."""
+    def sums(self, grid: Grid) -> Sums:
+        """What has come together."""
         base, total, weighted, largest = self._whole
-        base = base.nan_to_num(neginf=0.0) if self._shifted else torch.zeros_like(base)
+        one = grid.shift
+        base = base.nan_to_num(neginf=0.0) if one is None else torch.full_like(base, one)
         if not self._statistics:
             return Sums(base, total)
-        return Sums(base, total, weighted * _inverse(total) / unit, largest / unit)
+        mean = weighted * _inverse(total) / grid.unit + grid.offset
+        return Sums(base, total, mean, largest / grid.unit + grid.offset)
 
 
 # An excluded logit is -inf and its share 0; their product must count as 0, not as nan.

@@ -59,11 +59,11 @@ def log_sums(
     anchors: Float[Tensor, "n d"],
     candidates: Candidates,
     layout: Layout,
-    shifted: bool,
+    shift: float | None,
     statistics: bool = False,
     target: Float[Tensor, " n"] | None = None,
 ) -> tuple[Sums, Sums | None]:
-    """As ``tiled.log_sums``; always shifted."""
+    """As ``tiled.log_sums``; always relative to the largest logit."""
     if target is not None:
         assert layout.own is not None
         torch.sum(anchors * candidates.first(layout.own, anchors.dtype), dim=1, out=target)
@@ -79,13 +79,13 @@ def gradients(
     anchors: Float[Tensor, "n d"],
     candidates: Candidates,
     layout: Layout,
-    shifted: bool,
+    shift: float | None,
     rows_at: At,
     columns_at: At | None,
     wanted: tuple[bool, ...],
     pull: Float[Tensor, " n"] | None = None,
 ) -> tuple[Float[Tensor, "n d"], list[Tensor | None]]:
-    """As ``tiled.gradients``; always shifted."""
+    """As ``tiled.gradients``; always relative to the largest logit."""
     if columns_at is None and layout.sums == "symmetric":
         columns_at = rows_at
     grad = torch.zeros_like(anchors)
