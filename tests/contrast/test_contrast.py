@@ -20,8 +20,6 @@ def small_tiles(monkeypatch) -> None:
     """Several tiles each way, the last of them ragged."""
     monkeypatch.setattr(threads, "SMALL", 0)
     monkeypatch.setattr(tiled, "FLAT", (48, 64))
-    monkeypatch.setattr(grid, "HEIGHT", 48)
-    monkeypatch.setattr(grid, "WIDTH", 64)
     monkeypatch.setattr(grid, "SIDE", 64)
     monkeypatch.setattr(tiled, "BLOCK", 48 * 64)
 

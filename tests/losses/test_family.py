@@ -40,8 +40,6 @@ NONE = float("-inf")
 def small_tiles(monkeypatch) -> None:
     monkeypatch.setattr(threads, "SMALL", 0)
     monkeypatch.setattr(tiled, "FLAT", (7, 10))
-    monkeypatch.setattr(grid, "HEIGHT", 7)
-    monkeypatch.setattr(grid, "WIDTH", 10)
     monkeypatch.setattr(grid, "SIDE", 10)
     monkeypatch.setattr(tiled, "BLOCK", 64)
 

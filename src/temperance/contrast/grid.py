@@ -11,15 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from temperance.contrast import threads
 from temperance.contrast.elementwise import LOG2_E
 from temperance.contrast.layout import Candidates, Layout
 from temperance.contrast.memory import Memory
-from temperance.contrast.threads import SMALL
 
 # Tiles are large enough that starting their operations costs little beside them, and small enough that what a
 # thread has at hand stays in its caches.
-HEIGHT, WIDTH = 512, 1024
-# Those of a symmetric matrix are squares.
 SIDE = 512
 
 
@@ -30,6 +28,7 @@ class Cell(NamedTuple):
         i: number of the block of rows.
         j: number of the tile of columns.
         logits: less the grid's shift and times its unit; -inf where they do not count.
+        turned: a view of them with the sides changed.
         slopes: of the logits in the dot products, or None where those are not asked for or are 1.
         vectors: the candidates, as they are used.
     """
@@ -37,6 +36,7 @@ class Cell(NamedTuple):
     i: int
     j: int
     logits: Float[Tensor, "h w"]
+    turned: Float[Tensor, "w h"]
     slopes: Float[Tensor, "h w"] | None
     vectors: Float[Tensor, "w d"]
 
@@ -126,18 +126,19 @@ class Grid:
             sloped: whether slopes are wanted.
         """
         here, tile, link = self.anchors[i], self.tiles[j], self.layout.link
-        vectors, turned = tile.load(loaded)
-        logits = memory(here.shape[0], vectors.shape[0])
+        vectors, across = tile.load(loaded)
+        logits, turned = memory.turned(here.shape[0], vectors.shape[0])
         begun = link is None and self._start != 0
         if begun:
             logits.fill_(self._start)
-        logits.addmm_(here, turned, beta=int(begun), alpha=self.unit)
+        logits.addmm_(here, across, beta=int(begun), alpha=self.unit)
         slopes = None
         if link is not None:
             slopes = link.slope(logits.clone()) if sloped else None
             logits = link.value(logits).add_(self._start)
+            turned = logits.T
         self.blocks[i].leave_out(logits, tile.columns, target)
-        return Cell(i, j, logits, slopes, vectors)
+        return Cell(i, j, logits, turned, slopes, vectors)
 
     def walk(
         self,
@@ -168,12 +169,11 @@ def grid_for(
     workers: int,
     shift: float | None = None,
 ) -> Grid:
-    """Tiles for passes that keep none; one thread takes as much at a time as it may."""
+    """Tiles for passes that keep none."""
     n, m = len(anchors), len(candidates)
-    if workers == 1:
-        height, width = min(n, max(HEIGHT, SMALL // max(1, m))), m
-    else:
-        height, width = min(HEIGHT, -(-n // workers)), WIDTH
+    height, width = min(SIDE, -(-n // workers)), SIDE
+    if threads.at_once(n * m, anchors.device):
+        height, width = min(n, max(SIDE, threads.SMALL // max(1, m))), m
     if layout.sums == "symmetric":
-        height = width = SIDE if workers > 1 else height
+        height = width = max(SIDE, height)
     return Grid(anchors, candidates, layout, height, width, shift=shift)

@@ -260,9 +260,9 @@ class Tile:
         """The candidates as they are used, and the same turned; in that memory, where they must be made."""
         if self.turned is not None:
             return self.stored, self.turned
-        vectors = memory(*self.stored.shape)
+        vectors, turned = memory.turned(*self.stored.shape)
         if self.scale is None:
             vectors.copy_(self.stored)
         else:
             torch.mul(self.stored, self.scale, out=vectors)
-        return vectors, vectors.T
+        return vectors, turned

@@ -24,9 +24,14 @@ T = TypeVar("T")
 SMALL = 1 << 21
 
 
+def at_once(entries: int, device: torch.device) -> bool:
+    """Whether so many entries are best left to few operations, which torch spreads over all cores."""
+    return device.type != "cpu" or entries <= SMALL
+
+
 def workers_for(entries: int, device: torch.device) -> int:
-    """How many threads share a matrix of so many entries; one leaves it to torch to use all cores."""
-    return torch.get_num_threads() if device.type == "cpu" and entries > SMALL else 1
+    """How many threads share a matrix of so many entries."""
+    return 1 if at_once(entries, device) else torch.get_num_threads()
 
 
 def in_threads(work: Callable[[int, int], T], workers: int, device: torch.device) -> list[T]:

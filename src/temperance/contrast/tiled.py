@@ -18,18 +18,17 @@ from torch import Tensor
 
 from temperance.contrast import threads
 from temperance.contrast.elementwise import exponential
-from temperance.contrast.grid import WIDTH, Grid, grid_for
+from temperance.contrast.grid import Grid, grid_for
 from temperance.contrast.layout import Block, Candidates, Layout
 from temperance.contrast.memory import Memory
 from temperance.contrast.threads import in_threads, workers_for
 
 # Tiles are large enough that starting their operations costs little beside them, and small enough that what a
 # thread has at hand stays in its caches. Those of one_pass are flat, since a block of whole rows is kept:
-FLAT = (256, 4096)
-# with so many numbers at most, for each so many coordinates: beside the gradients of wide vectors a larger
-# block is small, and adding to those gradients is what takes long.
-BLOCK, COORDINATES = 1 << 20, 256
-# Where no block is kept, since the candidates need no gradient, half as wide: less to hold.
+FLAT = (256, 8192)
+# with so many numbers at most. The more rows, the less often all gradients of candidates are added to.
+BLOCK = 1 << 21
+# Where no block is kept, since the candidates need no gradient, less wide: less to hold.
 STREAMED = (256, 2048)
 # Numbers of those whose positives are pulled at a time.
 PULLED = 1 << 16
@@ -163,14 +162,14 @@ def one_pass(
     Returns:
         The sums, targets and slopes ``(n,)``, the gradient of the anchors, and those of the parts.
     """
-    (n, d), m = anchors.shape, len(candidates)
+    n, m = len(anchors), len(candidates)
     keep = any(wanted)
     workers = workers_for(n * m, anchors.device)
     height, width = FLAT if keep else STREAMED
-    if workers == 1:
+    if threads.at_once(n * m, anchors.device):
         height, width = min(n, max(height, threads.SMALL // max(1, m))), m
     elif keep:
-        height = max(32, min(height, BLOCK * max(1, d // COORDINATES) // max(1, m)))
+        height = max(32, min(height, BLOCK // max(1, m)))
         height = min(height, -(-n // workers))
     grid = Grid(anchors, candidates, layout, height, width, shift=shift)
     found = anchors.new_empty(n) if target is None else target
@@ -196,7 +195,7 @@ def one_pass(
             scaled = here * weight
             for j, g in enumerate(theirs):
                 if g is not None:
-                    g.addmm_(shares[j].T, strip.since(j, scaled))
+                    g.addmm_(shares[j], strip.since(j, scaled))
         return sums, grads
 
     def by_columns(worker: int, workers: int) -> tuple[Sums, Tensor]:
@@ -243,8 +242,8 @@ class _Strip:
 
     def add(
         self, j: int, memory: Memory, loaded: Memory, target: Float[Tensor, " n"] | None
-    ) -> Float[Tensor, "h w"]:
-        """Add a tile; returns its exponentials, less the base so far."""
+    ) -> Float[Tensor, "w h"]:
+        """Add a tile; returns its exponentials less the base so far, turned."""
         grid = self._grid
         cell = grid.cell(self._i, j, memory, loaded, target, sloped=True)
         logits, before = cell.logits, self._top
@@ -269,7 +268,7 @@ class _Strip:
             shares.mul_(cell.slopes)
         self._pulled.addmm_(shares, cell.vectors)
         self._bases.append(self._base)
-        return shares
+        return cell.turned
 
     def sums(self) -> Sums:
         """What has come together."""
@@ -357,7 +356,7 @@ def whole(
     ) -> tuple[Tensor, tuple[Sums, Sums | None], Tensor, Tensor, Tensor | None]:
         (block,) = grid.blocks
         into = found if target is None else None
-        _, _, logits, slopes, vectors = grid.cell(
+        _, _, logits, _, slopes, vectors = grid.cell(
             0, 0, Memory(anchors), Memory(anchors), into, sloped=True
         )
         rows, shares = side(logits, 1, None)
@@ -498,7 +497,7 @@ def gradients(
         ours = grid.rows(grad)
         theirs = [None if (g := grads[t.part]) is None else g[t.inside] for t in grid.tiles]
         spare = Memory(anchors)
-        for i, j, logits, slopes, vectors in grid.walk(worker, workers, sloped=True):
+        for i, j, logits, turned, slopes, vectors in grid.walk(worker, workers, sloped=True):
             at = by_row[0][i], by_row[1][i]
             other = None if by_column is None else (by_column[0][j], by_column[1][j])
             if shift is None:
@@ -513,7 +512,7 @@ def gradients(
             ours[i].addmm_(logits, vectors)
             into = ours[j] if grid.mirrored(i, j) else theirs[j]
             if into is not None:
-                into.addmm_(logits.T, grid.anchors[i])
+                into.addmm_(turned, grid.anchors[i])
         return [grad if shared is None else None, *grads]
 
     grad, *grads = _added(in_threads(work, workers, anchors.device))
@@ -661,7 +660,7 @@ def whole_rows(
 ) -> None:
     """Write some anchors' logits with all candidates, -inf where they do not count."""
     loaded = Memory(anchors)
-    for tile in candidates.tiles(WIDTH, anchors.dtype):
+    for tile in candidates.tiles(FLAT[1], anchors.dtype):
         logits = into[:, tile.columns]
         torch.mm(anchors[rows], tile.load(loaded)[1], out=logits)
         if layout.link is not None:
