@@ -108,6 +108,28 @@ def test_one_shift_serves_all_rows_unless_one_is_far_from_everything(
         torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-30)
 
 
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_row_of_which_whole_tiles_do_not_count(fixed: bool, small_tiles: None) -> None:
+    n, m, d = 60, 200, 5
+    a, c = vectors(n, d, 0, torch.float32), -vectors(m, d, 0, torch.float32)[:1].expand(m, d)
+    a = 1e4 * normalize(a[:1] + 0.1 * a, dim=1)
+    # Those that count are at the end, and far below 0, where an empty tile's base would be.
+    classes = (torch.arange(m) >= 190).long()
+    there = Layout(anchor_class=torch.zeros(n).long(), candidate_class=classes)
+
+    def run(backend: str) -> list[Tensor]:
+        x, y = a.double() if backend == "dense" else a, c.double() if backend == "dense" else c
+        x, y = x.clone().requires_grad_(), y.clone().requires_grad_(not fixed)
+        loss, _ = contrast(
+            x, [y], x.new_zeros(n) - 9e3, there, weights=x.new_ones(n), bound=1e4, backend=backend
+        )
+        loss.backward()
+        return [loss.detach(), x.grad] + ([] if fixed else [y.grad])
+
+    for x, y in zip(run("tiled"), run("dense"), strict=True):
+        assert relative(x, y) < 1e-3
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_subnormal_numbers_are_zero_in_the_work_and_nowhere_else(workers: int) -> None:
     def half(worker: int, workers: int) -> float:

@@ -112,17 +112,26 @@ class _Marks:
             return [None] * len(blocks)
         start, stop = blocks[0].start, blocks[-1].stop
         here = index[start:stop]
+        first = int(here[0])
+        run = torch.arange(first, first + stop - start, dtype=here.dtype, device=here.device)
+        if torch.equal(here, run):
+            away = first - start
+            return [_Marks.consecutive(rows.start + away, rows.stop + away) for rows in blocks]
         breaks = ((here[1:] - here[:-1] != 1).nonzero()[:, 0] + start).tolist()
         firsts = here[:: blocks[0].stop - start].tolist()
         found: list[_Marks | None] = []
         for rows, first in zip(blocks, firsts, strict=True):
             if bisect_left(breaks, rows.start) == bisect_left(breaks, rows.stop - 1):
-                end = first + rows.stop - rows.start
-                found.append(_Marks(slice(first, end), first, end - 1))
+                found.append(_Marks.consecutive(first, first + rows.stop - rows.start))
             else:
                 some = index[rows]
                 found.append(_Marks(some, int(some.min()), int(some.max())))
         return found
+
+    @staticmethod
+    def consecutive(start: int, stop: int) -> "_Marks":
+        """Candidates that follow one another."""
+        return _Marks(slice(start, stop), start, stop - 1)
 
     def places(self, columns: slice) -> tuple[Tensor | slice, Tensor | slice] | None:
         """Row and column of those that lie in a tile, or None."""

@@ -27,7 +27,7 @@ from temperance.contrast.threads import in_threads, workers_for
 # thread has at hand stays in its caches. Those of one_pass are flat, since a block of whole rows is kept:
 FLAT = (256, 8192)
 # with so many numbers at most. The more rows, the less often all gradients of candidates are added to.
-BLOCK = 1 << 21
+BLOCK = 7 << 18
 # Where no block is kept, since the candidates need no gradient, less wide: less to hold.
 STREAMED = (256, 2048)
 # Numbers of those whose positives are pulled at a time.
@@ -215,7 +215,7 @@ def one_pass(
         slope = slope_of(slice(0, n), sums.above(found))
         weight = sums.weight(slope)
         for part, pulled in parts:
-            grad.addcmul_(pulled, (weight * torch.exp(part.base - sums.base))[:, None])
+            grad.addcmul_(pulled, (weight * _brought(part.base, sums.base))[:, None])
         if target is None:
             pull_positives(anchors, candidates, layout, slope, grad, None)
         return sums, found, slope, grad, [None] * len(wanted)
@@ -285,7 +285,7 @@ class _Strip:
         """Brought from the last base to that of the number ``j`` among the tiles."""
         if self._bases[j] is self._base:
             return x
-        return x * torch.exp(self._bases[j] - self._base)[:, None]
+        return x * _brought(self._bases[j], self._base)[:, None]
 
 
 def whole(
@@ -627,6 +627,11 @@ class _Running:
 
 # An excluded logit is -inf and its share 0; their product must count as 0, not as nan.
 _LOWEST = torch.finfo(torch.float32).min
+
+
+def _brought(base: Tensor, later: Tensor) -> Tensor:
+    """What brings exponentials from a base to a later one, lower only where nothing counted so far."""
+    return torch.exp((base - later).clamp_max(0.0))
 
 
 def _inverse(total: Tensor) -> Tensor:
