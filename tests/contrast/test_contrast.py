@@ -1,6 +1,8 @@
 """The engine against the equation in float64: values, gradients, statistics, memory."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -130,19 +132,56 @@ def test_a_row_of_which_whole_tiles_do_not_count(fixed: bool, small_tiles: None)
         assert relative(x, y) < 1e-3
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_subnormal_numbers_are_zero_in_the_work_and_nowhere_else(workers: int) -> None:
-    def half(worker: int, workers: int) -> float:
-        return float(torch.tensor([2e-38]) / 2)
+@pytest.mark.parametrize("sums", ["rows", "both"])
+def test_small_weights_leave_a_gradient_where_all_are_alike(sums: str, small_tiles: None) -> None:
+    n, d = 400, 8
+    centre = vectors(1, d, 2)
+    a, c = (normalize(centre + 0.03 * vectors(n, d, i), dim=1).float() for i in range(2))
+    found, true = [], []
+    for into, dtype, backend in ((found, torch.float32, "tiled"), (true, torch.float64, "dense")):
+        x, y = (v.clone().to(dtype).requires_grad_() for v in (100 * a, c))
+        loss, _ = contrast(
+            x, [y], None, layout(sums, torch.arange(n)), bound=100.0, backend=backend
+        )
+        (1e-7 * loss.mean()).backward()
+        into += [x.grad, y.grad]
+    assert max(relative(x, y) for x, y in zip(found, true, strict=True)) < 1e-4
 
-    assert threads.in_threads(half, workers, torch.device("cpu")) == [0.0] * workers
+
+def half(worker: int, workers: int) -> float:
+    """Half of a number that is hardly normal."""
+    return float(torch.tensor([2e-38]) / 2)
+
+
+def test_subnormal_numbers_are_zero_in_threads_and_nowhere_else() -> None:
+    cpu = torch.device("cpu")
+    assert threads.in_threads(half, 2, cpu) == [0.0, 0.0]
+    assert threads.in_threads(half, 1, cpu)[0] > 0
+    torch.set_num_threads(1)
+    assert threads.in_threads(half, 1, cpu) == [0.0]
     assert half(0, 1) > 0
     torch.set_flush_denormal(True)
     try:
-        threads.in_threads(half, workers, torch.device("cpu"))
+        threads.in_threads(half, 1, cpu)
         assert half(0, 1) == 0
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_subnormal_numbers_of_the_user_stay_after_a_small_loss() -> None:
+    # In a fresh process, since torch starts its threads at the first operation that is large enough.
+    code = """
+import numpy, torch
+from temperance.functional import info_nce
+torch.set_num_threads(2)
+x, y = (torch.from_numpy(numpy.random.randn(512, 16)).float().requires_grad_() for _ in range(2))
+info_nce(x, y, temperature=0.1).backward()
+print(int((torch.from_numpy(numpy.full(1 << 20, 2e-38, dtype="float32")) / 2 == 0).sum()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "0"
 
 
 def test_the_whole_matrix_is_a_cross_entropy() -> None:

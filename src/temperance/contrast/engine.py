@@ -111,7 +111,9 @@ def contrast(
         over = _over_ring if backend == "ring" else _over_gathered
         rest = _Rest(target_in_sum, bound, statistics)
         return over(anchors, pieces, target, layout, weights, rest)
-    shift = tiled.shift_of(bound, len(anchors) * len(pieces), anchors.dtype)
+    # A floor compares logits to more digits than a shift for all leaves them.
+    entries = len(anchors) * len(pieces) if layout.floor is None else 0
+    shift = tiled.shift_of(bound, entries, anchors.dtype)
     passes: ModuleType = tiled
     if backend == "triton":
         from temperance.contrast import triton
@@ -253,7 +255,7 @@ class _Contrast(torch.autograd.Function):
             ctx.save_for_backward(losses, *grads)
             ctx.taken = True
         else:
-            _, found, sums = _summed(call, anchors, target, parts)
+            ctx.call, found, sums = _summed(call, anchors, target, parts)
             losses = _losses(call, found, sums)
             ctx.save_for_backward(losses, anchors, target, weights, *parts)
             ctx.taken = False

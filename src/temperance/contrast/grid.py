@@ -1,7 +1,7 @@
 """The matrix of logits cut into tiles, and all that lies along its sides cut alike.
 
-Cut once, before threads share the work: a view takes little time, but each one hands Python's lock to the
-other threads, and where a dozen stood in the way of every tile they took as long as its exponentials.
+Cut once, before threads share the work: each view that a thread makes hands Python's lock to another thread
+and waits for it to come back. A dozen before every tile took as long as the exponentials of the tile.
 """
 
 from collections.abc import Iterator
@@ -135,7 +135,9 @@ class Grid:
         slopes = None
         if link is not None:
             slopes = link.slope(logits.clone()) if sloped else None
-            logits = link.value(logits).add_(self._start)
+            logits = link.value(logits)
+            if self._start:
+                logits.add_(self._start)
             turned = logits.T
         self.blocks[i].leave_out(logits, tile.columns, target)
         return Cell(i, j, logits, turned, slopes, vectors)

@@ -62,7 +62,7 @@ class Layout:
 
     def blocks(self, n: int, height: int, unit: float = 1.0, shift: float = 0.0) -> list["Block"]:
         """The same for all n rows, so many at a time, where logits ℓ come as ``unit (ℓ - shift)``."""
-        rows = [slice(top, min(top + height, n)) for top in range(0, n, height)]
+        rows = [slice(top, min(top + height, n)) for top in range(0, n, max(1, height))]
         marks = zip(rows, _Marks.of(self.own, rows), _Marks.of(self.itself, rows), strict=True)
         return [Block(self, *each, unit, shift) for each in marks]
 
@@ -161,8 +161,8 @@ class Block:
         rows: which these are.
         own: the candidates that are their positives, or None.
         itself: the candidates that are the anchors themselves, or None.
-        unit: logits ℓ come as ``unit (ℓ - shift)``.
-        shift: the same.
+        unit: what logits have been multiplied by, after
+        shift: has been taken from them.
     """
 
     layout: Layout

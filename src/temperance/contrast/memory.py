@@ -1,4 +1,4 @@
-"""Memory that is used again and again."""
+"""Where threads put what they have at hand."""
 
 from jaxtyping import Float
 from torch import Tensor

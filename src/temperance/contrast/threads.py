@@ -3,15 +3,15 @@
 Many small operations of several threads each spend their time on starting and joining; a few threads that
 each run whole tiles by themselves keep every core busy. Python lets go of its lock inside each operation.
 
-Numbers too small to be normal count as zero in the work: they are far below what a sum would keep, and on
-some processors a product with one of them takes a hundred times as long. At τ = 0.01 it was what took time.
+Numbers too small to be normal count as zero in those threads: they are far below what a sum would keep, and
+on some processors a product with one of them takes a hundred times as long. At τ = 0.01 that showed.
 """
 
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TypeVar
 
@@ -46,7 +46,9 @@ def in_threads(work: Callable[[int, int], T], workers: int, device: torch.device
         device: on which the tensors lie.
     """
     if workers == 1:
-        with torch.no_grad(), _without_subnormals():
+        # With threads of its own torch might start them in here, and they would stay as this one is now.
+        alone = torch.get_num_threads() == 1
+        with torch.no_grad(), _without_subnormals() if alone else nullcontext():
             if not torch.is_autocast_enabled(device.type):
                 return [work(0, 1)]
             with torch.autocast(device.type, enabled=False):

@@ -23,10 +23,9 @@ from temperance.contrast.layout import Block, Candidates, Layout
 from temperance.contrast.memory import Memory
 from temperance.contrast.threads import in_threads, workers_for
 
-# Tiles are large enough that starting their operations costs little beside them, and small enough that what a
-# thread has at hand stays in its caches. Those of one_pass are flat, since a block of whole rows is kept:
+# Tiles of one_pass are flat, since a block of whole rows is kept:
 FLAT = (256, 8192)
-# with so many numbers at most. The more rows, the less often all gradients of candidates are added to.
+# with so many numbers, or 32 rows. The more rows, the less often all gradients of candidates are added to.
 BLOCK = 7 << 18
 # Where no block is kept, since the candidates need no gradient, less wide: less to hold.
 STREAMED = (256, 2048)
@@ -38,9 +37,10 @@ UNSHIFTED = {torch.float32: 40.0, torch.float64: 300.0}
 # Within this one a shift for all serves, as long as no sum comes out too small, and few do. It takes in
 # τ = 0.01, a logit scale of 100.
 SHIFTED = {torch.float32: 104.0, torch.float64: 300.0}
-# The largest exponent that the shift leaves, and the smallest sum that has lost nothing.
-HIGHEST, LEAST = 66.0, math.exp(-38)
-# Where a logit is this far from the largest of its row, not even a gradient of its own keeps anything of it.
+# The largest exponent that the shift leaves, and the smallest sum of which nothing is lost. Larger ones would
+# make slopes over them zero, smaller ones the sums of rows whose negatives are all far.
+HIGHEST, LEAST = 48.0, math.exp(-56)
+# Where ``whole`` takes exponentials relative to the largest logit, it drops what is this far below.
 NEGLIGIBLE = {torch.float32: -60.0, torch.float64: -700.0}
 
 
@@ -98,7 +98,7 @@ def shift_of(bound: float, entries: int, dtype: torch.dtype) -> float | None:
     if bound <= UNSHIFTED[dtype]:
         return 0.0
     if bound <= SHIFTED[dtype] and entries > threads.SMALL:
-        return bound - HIGHEST
+        return max(0.0, bound - HIGHEST)
     return None
 
 
@@ -171,6 +171,8 @@ def one_pass(
     elif keep:
         height = max(32, min(height, BLOCK // max(1, m)))
         height = min(height, -(-n // workers))
+    else:
+        width = max(256, min(width, -(-m // workers)))
     grid = Grid(anchors, candidates, layout, height, width, shift=shift)
     found = anchors.new_empty(n) if target is None else target
     into = found if target is None else None
@@ -229,7 +231,7 @@ class _Strip:
     """A block of anchors that meets one tile of candidates after another."""
 
     def __init__(self, grid: Grid, i: int, pulled: Float[Tensor, "h d"], statistics: bool) -> None:
-        """Begin with nothing in ``pulled``, which comes to be Σ e^(ℓ - base) c."""
+        """Begin with nothing in ``pulled``, which comes to be Σ e^(ℓ - base) c, times slopes under a link."""
         self._grid, self._i = grid, i
         self._pulled = pulled
         self._statistics = statistics
@@ -243,7 +245,7 @@ class _Strip:
     def add(
         self, j: int, memory: Memory, loaded: Memory, target: Float[Tensor, " n"] | None
     ) -> Float[Tensor, "w h"]:
-        """Add a tile; returns its exponentials less the base so far, turned."""
+        """Add a tile; returns what its candidates were multiplied by, turned."""
         grid = self._grid
         cell = grid.cell(self._i, j, memory, loaded, target, sloped=True)
         logits, before = cell.logits, self._top
@@ -311,7 +313,7 @@ def whole(
         anchors: ``(n, d)``.
         candidates: m in all; the anchors themselves under a symmetric layout.
         layout: any.
-        shift: as for ``one_pass``; not a number other than 0.
+        shift: 0 or None, as for ``one_pass``.
         target: as for ``one_pass``.
         slope_of: given the log-sums less the targets, the slopes of the loss in them.
         wanted: as for ``gradients``.
@@ -321,6 +323,7 @@ def whole(
         The log-sums less the targets, of rows and then, under ``"both"``, of columns; the sums; targets and,
         added up over both sides, slopes; the gradient of the anchors and those of the parts.
     """
+    assert not shift
     n, m = len(anchors), len(candidates)
     tiles = candidates.tiles(m, anchors.dtype)
     vectors = [tile.load(Memory(anchors))[0] for tile in tiles]
@@ -519,7 +522,7 @@ def gradients(
     result = grad if shared is None else shared
     assert result is not None
     if pull is not None:
-        pull_positives(anchors, candidates, layout, pull, result, result if symmetric else grads[0])
+        pull_positives(anchors, candidates, layout, pull, result, grads[0])
     return result, grads
 
 
@@ -539,7 +542,8 @@ def pull_positives(
         layout: which those are.
         slope: ``(n,)`` how strongly each pair is pulled.
         grad: of the anchors.
-        theirs: of the first part of the candidates, or None where that needs none.
+        theirs: of the first part of the candidates, or None where that needs none. Under ``"symmetric"`` the
+            anchors get all of it.
     """
     n, d = anchors.shape
     if layout.sums == "symmetric":

@@ -96,8 +96,7 @@ def gradients(
         grad += _gradient(over_candidates, anchors, rows_at, there)
         grads.append(_gradient(over_anchors, anchors, there, rows_at) if want else None)
     if pull is not None:
-        theirs = grad if layout.sums == "symmetric" else grads[0]
-        pull_positives(anchors, candidates, layout, pull, grad, theirs)
+        pull_positives(anchors, candidates, layout, pull, grad, grads[0])
     return grad, grads
 
 
