@@ -12,8 +12,9 @@ from temperance.transfer.detection import DETECTORS, Detection
 
 pytestmark = pytest.mark.slow
 
-# What they reached was 0.65, 0.13 and 0.48; a class number too high or boxes off by a scale leave nothing.
-STEPS = {"fcos": (300, 0.35), "retinanet": (300, 0.06), "faster-rcnn": (150, 0.25)}
+# What they reached was 0.65, 0.47 and 0.48; a class number too high or boxes off by a scale leave nothing.
+# RetinaNet finds little before 500 steps, and how much then depends on the processor.
+STEPS = {"fcos": (300, 0.35), "retinanet": (600, 0.12), "faster-rcnn": (150, 0.25)}
 
 
 @pytest.fixture(scope="module")
