@@ -31,6 +31,7 @@ class Cell(NamedTuple):
         turned: a view of them with the sides changed.
         slopes: of the logits in the dot products, or None where those are not asked for or are 1.
         vectors: the candidates, as they are used.
+        full: whether all logits count.
     """
 
     i: int
@@ -39,6 +40,7 @@ class Cell(NamedTuple):
     turned: Float[Tensor, "w h"]
     slopes: Float[Tensor, "h w"] | None
     vectors: Float[Tensor, "w d"]
+    full: bool
 
 
 class Grid:
@@ -139,8 +141,8 @@ class Grid:
             if self._start:
                 logits.add_(self._start)
             turned = logits.T
-        self.blocks[i].leave_out(logits, tile.columns, target)
-        return Cell(i, j, logits, turned, slopes, vectors)
+        full = not self.blocks[i].leave_out(logits, tile.columns, target)
+        return Cell(i, j, logits, turned, slopes, vectors, full)
 
     def walk(
         self,

@@ -177,13 +177,19 @@ class Block:
         logits: Float[Tensor, "h w"],
         columns: slice,
         target: Float[Tensor, " n"] | None = None,
-    ) -> None:
-        """Set the entries of a tile of logits that do not count to -inf, and note those of the positives."""
+    ) -> bool:
+        """Set the entries of a tile of logits that do not count to -inf, and note those of the positives.
+
+        Returns:
+            Whether there may be any.
+        """
         layout, rows = self.layout, self.rows
+        left_out = False
         for marks in (self.own, self.itself):
             places = None if marks is None else marks.places(columns)
             if places is None:
                 continue
+            left_out = True
             # Rows and columns that follow one another meet on a diagonal.
             run = isinstance(places[0], slice)
             marked = logits[places].diagonal() if run else logits[places]
@@ -199,9 +205,12 @@ class Block:
         if layout.anchor_class is not None and layout.candidate_class is not None:
             same = layout.anchor_class[rows, None] == layout.candidate_class[columns]
             logits.masked_fill_(~same if layout.same_class else same, float("-inf"))
+            left_out = True
         if layout.floor is not None:
             floor = self.unit * (layout.floor[rows, None] - self.shift)
             logits.masked_fill_(logits < floor, float("-inf"))
+            left_out = True
+        return left_out
 
 
 @dataclass(frozen=True, eq=False)

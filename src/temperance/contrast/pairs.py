@@ -102,7 +102,7 @@ class _PairSums(torch.autograd.Function):
             grad_candidates = torch.zeros_like(candidates)
             theirs = grid.columns(grad_candidates)
             grad_bias = torch.zeros_like(bias)
-            for i, j, logits, _, inner, vectors in grid.walk(worker, workers, sloped=True):
+            for i, j, logits, _, inner, vectors, _ in grid.walk(worker, workers, sloped=True):
                 slopes = ctx.function.slope(logits.add_(bias)).mul_(scales[i])
                 grad_bias += slopes.sum()
                 if inner is not None:

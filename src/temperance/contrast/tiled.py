@@ -359,7 +359,7 @@ def whole(
     ) -> tuple[Tensor, tuple[Sums, Sums | None], Tensor, Tensor, Tensor | None]:
         (block,) = grid.blocks
         into = found if target is None else None
-        _, _, logits, _, slopes, vectors = grid.cell(
+        _, _, logits, _, slopes, vectors, _ = grid.cell(
             0, 0, Memory(anchors), Memory(anchors), into, sloped=True
         )
         rows, shares = side(logits, 1, None)
@@ -432,7 +432,7 @@ def log_sums(
         if layout.sums == "both":
             by_column = _Running(anchors, m, grid.columns, statistics)
         spare = Memory(anchors)
-        for i, j, logits, *_ in grid.walk(worker, workers, target):
+        for i, j, logits, *_, full in grid.walk(worker, workers, target):
             sides = [(by_row, i, 1)]
             other = by_row if grid.mirrored(i, j) else by_column
             if other is not None:
@@ -448,7 +448,7 @@ def log_sums(
             for sums, k, dim in sides:
                 sums.totals[k].add_(shares.sum(dim))
             if statistics:
-                products = logits.clamp_min_(_LOWEST).mul_(shares)
+                products = (logits if full else logits.clamp_min_(_LOWEST)).mul_(shares)
                 for sums, k, dim in sides:
                     sums.weighted[k].add_(products.sum(dim))
         return by_row.sums(grid), None if by_column is None else by_column.sums(grid)
@@ -500,7 +500,7 @@ def gradients(
         ours = grid.rows(grad)
         theirs = [None if (g := grads[t.part]) is None else g[t.inside] for t in grid.tiles]
         spare = Memory(anchors)
-        for i, j, logits, turned, slopes, vectors in grid.walk(worker, workers, sloped=True):
+        for i, j, logits, turned, slopes, vectors, _ in grid.walk(worker, workers, sloped=True):
             at = by_row[0][i], by_row[1][i]
             other = None if by_column is None else (by_column[0][j], by_column[1][j])
             if shift is None:
