@@ -111,9 +111,9 @@ def contrast(
         over = _over_ring if backend == "ring" else _over_gathered
         rest = _Rest(target_in_sum, bound, statistics)
         return over(anchors, pieces, target, layout, weights, rest)
-    # A floor compares logits to more digits than a shift for all leaves them.
-    entries = len(anchors) * len(pieces) if layout.floor is None else 0
-    shift = tiled.shift_of(bound, entries, anchors.dtype)
+    # A small matrix is held whole; a floor compares logits to more digits than one shift leaves them.
+    one_for_all = layout.floor is None and len(anchors) * len(pieces) > threads.SMALL
+    shift = tiled.shift_of(bound, anchors.dtype, one_for_all)
     passes: ModuleType = tiled
     if backend == "triton":
         from temperance.contrast import triton
@@ -183,7 +183,7 @@ def _over_ring(
 ) -> tuple[Tensor, Statistics | None]:
     first, *queues = pieces.parts
     travelling, staying = layout.split(len(first))
-    shift = tiled.shift_of(rest.bound, 0, anchors.dtype)
+    shift = tiled.shift_of(rest.bound, anchors.dtype, one_for_all=False)
     rows, columns = ring_log_sums(anchors, first, travelling, shift, rest.statistics)
     if queues:
         log_sum, found = contrast(

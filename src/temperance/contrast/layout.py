@@ -2,7 +2,6 @@
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import Literal
 
 import torch
@@ -239,12 +238,13 @@ class Candidates:
         """All candidates in order, no more than ``width`` at a time."""
         found, start = [], 0
         for number, (part, scale) in enumerate(zip(self.parts, self.scales, strict=True)):
+            if not len(part):
+                continue
+            pieces = torch.split(part, width)
+            scales = [None] * len(pieces) if scale is None else torch.split(scale[:, None], width)
             as_stored = scale is None and part.dtype == dtype
-            scales = repeat(None) if scale is None else torch.split(scale[:, None], width)
             left = 0
-            for stored, some in zip(
-                torch.split(part, width) if len(part) else (), scales, strict=False
-            ):
+            for stored, some in zip(pieces, scales, strict=True):
                 inside = slice(left, left + len(stored))
                 columns = slice(start + inside.start, start + inside.stop)
                 turned = stored.T if as_stored else None

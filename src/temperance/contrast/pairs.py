@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from temperance.contrast.elementwise import Elementwise
-from temperance.contrast.grid import Grid, grid_for
+from temperance.contrast.grid import grid_for
 from temperance.contrast.layout import Backend, Candidates, Layout
 from temperance.contrast.ranks import of_all_ranks
 from temperance.contrast.ring import layouts_of_ranks, ring_sums
-from temperance.contrast.threads import in_threads, workers_for
+from temperance.contrast.threads import in_threads
 
 # At -inf, where a pair does not count, each and its slope are 0.
 SOFTPLUS = Elementwise(lambda x: softplus(x, threshold=40.0), torch.sigmoid_)
@@ -78,7 +78,7 @@ class _PairSums(torch.autograd.Function):
     ) -> Tensor:
         ctx.layout, ctx.function = layout, function
         ctx.save_for_backward(anchors, candidates, bias)
-        workers, grid = _cut(anchors, candidates, layout)
+        grid = grid_for(anchors, Candidates((candidates,), (None,)), layout)
         sums = anchors.new_zeros(len(anchors))
         along = grid.rows(sums)
 
@@ -86,7 +86,7 @@ class _PairSums(torch.autograd.Function):
             for i, _, logits, *_ in grid.walk(worker, workers):
                 along[i].add_(function.value(logits.add_(bias)).sum(dim=1))
 
-        in_threads(work, workers, anchors.device)
+        in_threads(work, grid.workers, anchors.device)
         return sums
 
     @staticmethod
@@ -94,7 +94,7 @@ class _PairSums(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError("this loss has no second derivatives")
         anchors, candidates, bias = ctx.saved_tensors
-        workers, grid = _cut(anchors, candidates, ctx.layout)
+        grid = grid_for(anchors, Candidates((candidates,), (None,)), ctx.layout)
         grad_anchors = torch.zeros_like(anchors)
         ours, scales = grid.rows(grad_anchors), grid.rows(grad[:, None])
 
@@ -111,13 +111,8 @@ class _PairSums(torch.autograd.Function):
                 theirs[j].addmm_(slopes.T, grid.anchors[i])
             return grad_candidates, grad_bias
 
-        found = in_threads(work, workers, anchors.device)
+        found = in_threads(work, grid.workers, anchors.device)
         grad_candidates, grad_bias = (
             sum(parts[1:], parts[0]) for parts in zip(*found, strict=True)
         )
         return None, None, grad_anchors, grad_candidates, grad_bias
-
-
-def _cut(anchors: Tensor, candidates: Tensor, layout: Layout) -> tuple[int, Grid]:
-    workers = workers_for(len(anchors) * len(candidates), anchors.device)
-    return workers, grid_for(anchors, Candidates((candidates,), (None,)), layout, workers)

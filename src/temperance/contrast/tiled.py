@@ -2,10 +2,10 @@
 
 Logits are dot products of anchors and candidates: what a temperature or a norm does has been multiplied into
 the vectors before. Where the matrix is no larger than a tile ``whole`` takes it as one. Beyond that two ways
-lead to the gradients. ``one_pass`` takes them while the exponentials of a
-block of whole rows are at hand (three matrix products). ``log_sums`` and then ``gradients`` go over the
-matrix twice: that serves sums over rows and columns together (four products), symmetric matrices, of
-which each pair of mirrored tiles is computed once (two), and candidates that come by one after another.
+lead to the gradients. ``one_pass`` takes them while the exponentials of a block of whole rows are at hand
+(three matrix products). ``log_sums`` and then ``gradients`` go over the matrix twice: that serves sums over
+rows and columns together (four products), symmetric matrices, of which each pair of mirrored tiles is
+computed once (two), and candidates that come by one after another.
 """
 
 import math
@@ -87,17 +87,17 @@ class Sums:
         return self.total.masked_fill(empty, 1.0).log().masked_fill(empty, float("-inf"))
 
 
-def shift_of(bound: float, entries: int, dtype: torch.dtype) -> float | None:
+def shift_of(bound: float, dtype: torch.dtype, one_for_all: bool) -> float | None:
     """What to take exponentials relative to: one number for all, or None: each row's largest logit so far.
 
     Args:
         bound: no logit is larger, in absolute value.
-        entries: of the matrix.
         dtype: of the logits.
+        one_for_all: whether that number may be other than 0; the sums must then be seen by ``held``.
     """
     if bound <= UNSHIFTED[dtype]:
         return 0.0
-    if bound <= SHIFTED[dtype] and entries > threads.SMALL:
+    if one_for_all and bound <= SHIFTED[dtype]:
         return max(0.0, bound - HIGHEST)
     return None
 
@@ -180,7 +180,7 @@ def one_pass(
 
     def by_rows(worker: int, workers: int) -> tuple[list[Sums], list[Tensor | None]]:
         grads = _zeros(candidates, anchors, wanted)
-        theirs = [None if (g := grads[t.part]) is None else g[t.inside] for t in grid.tiles]
+        theirs = grid.pieces(grads)
         memory, loaded = [Memory(anchors) for _ in grid.tiles], Memory(anchors)
         sums = []
         for i in grid.numbers(worker, workers):
@@ -423,8 +423,7 @@ def log_sums(
         Sums for each anchor, and for each candidate under ``"both"``.
     """
     n, m = len(anchors), len(candidates)
-    workers = workers_for(n * m, anchors.device)
-    grid = grid_for(anchors, candidates, layout, workers, shift)
+    grid = grid_for(anchors, candidates, layout, shift)
 
     def work(worker: int, workers: int) -> tuple[Sums, Sums | None]:
         by_row = _Running(anchors, n, grid.rows, statistics)
@@ -453,7 +452,7 @@ def log_sums(
                     sums.weighted[k].add_(products.sum(dim))
         return by_row.sums(grid), None if by_column is None else by_column.sums(grid)
 
-    found = in_threads(work, workers, anchors.device)
+    found = in_threads(work, grid.workers, anchors.device)
     columns = [column for _, column in found if column is not None]
     return merge([rows for rows, _ in found]), merge(columns) if columns else None
 
@@ -487,8 +486,7 @@ def gradients(
     symmetric = layout.sums == "symmetric"
     if columns_at is None and symmetric:
         columns_at = rows_at
-    workers = workers_for(len(anchors) * len(candidates), anchors.device)
-    grid = grid_for(anchors, candidates, layout, workers, shift)
+    grid = grid_for(anchors, candidates, layout, shift)
     by_row = [grid.rows(x) for x in (rows_at[0][:, None], rows_at[1][:, None])]
     by_column = None if columns_at is None else [grid.columns(x) for x in columns_at]
     # Each thread has rows of its own, unless mirrored tiles add to those of others.
@@ -498,7 +496,7 @@ def gradients(
         grad = torch.zeros_like(anchors) if shared is None else shared
         grads = _zeros(candidates, anchors, wanted)
         ours = grid.rows(grad)
-        theirs = [None if (g := grads[t.part]) is None else g[t.inside] for t in grid.tiles]
+        theirs = grid.pieces(grads)
         spare = Memory(anchors)
         for i, j, logits, turned, slopes, vectors, _ in grid.walk(worker, workers, sloped=True):
             at = by_row[0][i], by_row[1][i]
@@ -518,7 +516,7 @@ def gradients(
                 into.addmm_(turned, grid.anchors[i])
         return [grad if shared is None else None, *grads]
 
-    grad, *grads = _added(in_threads(work, workers, anchors.device))
+    grad, *grads = _added(in_threads(work, grid.workers, anchors.device))
     result = grad if shared is None else shared
     assert result is not None
     if pull is not None:
