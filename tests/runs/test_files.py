@@ -60,6 +60,24 @@ def test_a_folder_belongs_to_one_configuration(tmp_path: Path) -> None:
         claim_folder(tmp_path, Settings(data="glyphs", epochs=4))
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_clears_what_it_was_killed_while_writing(tmp_path: Path, begun: bool) -> None:
+    if begun:
+        claim_folder(tmp_path, Settings(data="glyphs"))
+    (tmp_path / ".metrics.csv.29821.partial").write_text("half of a ta")
+    claim_folder(tmp_path, Settings(data="glyphs"))
+    assert [p.name for p in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_what_is_half_written_in_another_run_is_left_alone(tmp_path: Path) -> None:
+    claim_folder(tmp_path, Settings(data="glyphs"))
+    half = tmp_path / ".metrics.csv.29821.partial"
+    half.write_text("half of a ta")
+    with pytest.raises(InputError, match="name another folder"):
+        claim_folder(tmp_path, Settings(data="digits"))
+    assert half.exists()
+
+
 def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(InputError, match=r"holds files but no config\.yaml"):

@@ -131,6 +131,9 @@ def test_lengths_may_be_added_to_a_finished_sweep(made, tmp_path: Path) -> None:
 def test_one_stopped_before_its_own_length_goes_on(made, tmp_path: Path, monkeypatch) -> None:
     def stopped(self, config, folder):
         if config.epochs == 2:
+            folder.mkdir()
+            for place in (folder, tmp_path / "run"):  # as one killed while it wrote leaves them
+                (place / ".figures.29821.partial").write_text("half of a ta")
             raise KeyboardInterrupt
         return member(self, config, folder)
 
@@ -142,6 +145,7 @@ def test_one_stopped_before_its_own_length_goes_on(made, tmp_path: Path, monkeyp
     made.asked.clear()
     assert made(2, (1,)).budgets == [1]
     assert {epochs for epochs, _ in made.asked} == {2}
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_the_hardest_negatives_are_a_sweep_of_their_own_and_made_once(made, tmp_path: Path) -> None:

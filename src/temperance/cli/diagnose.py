@@ -24,7 +24,7 @@ from temperance.diagnosis.files import GIGABYTE, Where, read_embeddings, read_li
 from temperance.errors import InputError
 from temperance.integrations.conversion import temperature_from_scale
 from temperance.report.diagnosis import Shown, write_diagnosis_report
-from temperance.runs import make_folder, write_atomic
+from temperance.runs import make_folder, remove_partial, write_atomic
 
 HARD_NEGATIVES = "hard_negatives.csv"
 DEMO = "demo"
@@ -62,6 +62,7 @@ def run_diagnose(asked: Asked, out: Path | None, as_json: bool) -> None:
         found = diagnosis_of(given, tau, anchors=asked.anchors, seed=asked.seed, on_rows=on_rows)
     name = DEMO if asked.demo else _stem(str(asked.embeddings))
     folder = make_folder(out or default_folder("diagnose", name))
+    remove_partial(folder)
     write_diagnosis(folder, found)
     write_atomic(folder / HARD_NEGATIVES, hard_negatives(found, what["labels"], shown.texts))
     write_diagnosis_report(folder, found, shown, what["labels"])

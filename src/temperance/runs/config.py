@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from temperance.errors import InputError
-from temperance.runs.files import write_atomic
+from temperance.runs.files import remove_partial, write_atomic
 
 CONFIG = "config.yaml"
 
@@ -42,6 +42,8 @@ def read_config(path: Path, kind: type[Model]) -> Model:
 def claim_folder(folder: Path, config: BaseModel) -> None:
     """Make a run folder this run's own: write its configuration, or check that it holds the same one.
 
+    What a run that was killed while writing has left half-written in it is removed.
+
     Args:
         folder: exists.
         config: of the run that is about to begin or to go on.
@@ -57,6 +59,7 @@ def claim_folder(folder: Path, config: BaseModel) -> None:
                 f"{folder} holds files but no {CONFIG}, so it is not a run to go on with; "
                 "name another folder with --out"
             )
+        remove_partial(folder)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         write_atomic(path, text)
         return
@@ -71,6 +74,7 @@ def claim_folder(folder: Path, config: BaseModel) -> None:
             f"{folder} holds a run with {name} = {_short(was)}, not {_short(now)}; name another folder "
             "with --out, remove that one, or give the settings it was begun with"
         )
+    remove_partial(folder)
 
 
 def explain(error: ValidationError) -> str:

@@ -18,7 +18,7 @@ from temperance.encoders import Encoder, embed, load_encoder, save_encoder
 from temperance.errors import InputError
 from temperance.geometry import Geometry, describe, neighbour_consistency
 from temperance.methods import Recipe, Training, TrainingConfig, train, untrained, views_of
-from temperance.runs import make_folder, read_json, write_atomic, write_json
+from temperance.runs import make_folder, read_json, remove_partial, write_atomic, write_json
 from temperance.runs.results import Accuracies, Baseline, Baselines, Run, Spaces
 from temperance.transfer import correctness
 
@@ -103,7 +103,7 @@ def write_member(folder: Path, run: Run, files: dict[str, bytes]) -> None:
     Raises:
         InputError: if the folder cannot be written to.
     """
-    make_folder(folder)
+    remove_partial(make_folder(folder))
     for name, content in files.items():
         write_atomic(folder / name, content)
     write_json(folder / MEMBER, run.model_dump())
@@ -162,7 +162,7 @@ def keep_member(
         seconds: that training took.
     """
     begun, rule = time.perf_counter(), config.temperature
-    make_folder(folder)
+    remove_partial(make_folder(folder))
     geometry, arrays = _held_out_geometry(images, parts, config, training)
     right = _right(images, parts, _spaces(images, training.encoder))
     run = Run(

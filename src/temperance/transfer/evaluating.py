@@ -14,7 +14,7 @@ from temperance.data.annotated import AnnotatedSplits, cut_out, load_annotated
 from temperance.encoders import Encoder, load_encoder
 from temperance.encoders.files import DESCRIPTION
 from temperance.errors import InputError
-from temperance.runs import make_folder, read_json
+from temperance.runs import make_folder, read_json, remove_partial
 from temperance.transfer.dense import need
 from temperance.transfer.detection import Detection
 from temperance.transfer.evaluator import Evaluator
@@ -124,6 +124,7 @@ def evaluate(
             need(*DENSE[task].needed)
     make_folder(folder)
     evaluation = begun_evaluation(folder, settings)
+    remove_partial(folder)
     done = {part.key for part in evaluation.parts}
     first = found[0]
     data = _data(first, tasks, settings, root)
