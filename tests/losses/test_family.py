@@ -489,6 +489,22 @@ def test_queries_of_autocast_meet_a_queue_and_a_bank_of_float32(half: torch.dtyp
     torch.testing.assert_close(mixed[-1].float(), plain[-1], rtol=0.05, atol=0.01)
 
 
+@pytest.mark.parametrize("loss", [info_nce, nt_xent, clip])
+def test_small_gradients_of_float16_survive_until_the_loss_is_scaled(loss) -> None:
+    """As a GradScaler does it: alone they would be 0 in float16, scaled they are not."""
+    anchors = 2 * len(A) if loss is nt_xent else len(A)
+
+    def of(kind: torch.dtype) -> list[Tensor]:
+        a, b = (x.half().to(kind).requires_grad_() for x in (A, B))
+        light = torch.full((anchors,), 1e-9, dtype=torch.float64)
+        value = loss(a, b, temperature=0.5, weights=light, reduction="sum")
+        return [x.double() for x in torch.autograd.grad(2.0**30 * value, (a, b))]
+
+    for mixed, true in zip(of(torch.float16), of(torch.float64), strict=True):
+        assert float(true.abs().max()) / 2**30 < torch.finfo(torch.float16).smallest_normal
+        assert float((mixed - true).norm() / true.norm()) < 2e-3
+
+
 def test_distances_of_vectors_far_from_the_origin_keep_their_digits() -> None:
     far = 100.0
     found = gradients(

@@ -6,7 +6,12 @@ matrix of all similarities; its backend ``"dense"`` is the same equation written
 """
 
 from temperance.contrast.custom import custom_diagonal, custom_log_sums, dense_custom_log_sums
-from temperance.contrast.directions import differentiable_directions, directions, inverse_norms
+from temperance.contrast.directions import (
+    Directions,
+    differentiable_directions,
+    directions,
+    inverse_norms,
+)
 from temperance.contrast.elementwise import LOG2_E, Elementwise
 from temperance.contrast.engine import Statistics, contrast
 from temperance.contrast.hardest import floors
@@ -33,6 +38,7 @@ __all__ = [
     "SOFTPLUS",
     "Backend",
     "Candidates",
+    "Directions",
     "Elementwise",
     "Layout",
     "Statistics",

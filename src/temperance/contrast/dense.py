@@ -11,15 +11,6 @@ from temperance.contrast.layout import Candidates, Layout
 NO_THRESHOLD = 40.0
 
 
-def dense_logits(anchors: Float[Tensor, "n d"], candidates: Candidates) -> Float[Tensor, "n m"]:
-    """All dot products of anchors and candidates."""
-    parts = [
-        part.to(anchors.dtype) if scale is None else part * scale[:, None]
-        for part, scale in zip(candidates.parts, candidates.scales, strict=True)
-    ]
-    return anchors @ torch.cat(parts).T
-
-
 def dense_contrast(
     anchors: Float[Tensor, "n d"],
     candidates: Candidates,
@@ -36,7 +27,7 @@ def dense_contrast(
         The losses; the logits of the positives; and the matrix of logits with what is no negative at -inf,
         and under ``"both"`` its transpose.
     """
-    logits = dense_logits(anchors, candidates)
+    logits = anchors @ candidates.joined(anchors.dtype).T
     if layout.link is not None:
         logits = layout.link(logits)
     if target is None:

@@ -1,6 +1,7 @@
-"""Vectors brought to one length, with a backward pass that keeps one number a row."""
+"""Vectors brought to one length: made where they are used, their gradients brought back in place."""
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -9,29 +10,62 @@ from torch import Tensor
 
 from temperance.errors import InputError, NotFinite
 
-# Numbers that the backward pass takes at a time: what it needs beside the result is small beside a tile.
+# Numbers that are taken at a time on the way back: what that needs is small beside a tile.
 PIECE = 1 << 17
 
 
-def directions(
-    scale: Float[Tensor, ""] | Float[Tensor, " m"], **parts: Float[Tensor, "_ d"]
-) -> Float[Tensor, "m d"]:
-    r"""Rows :math:`s\,x/\|x\|` of all parts in one matrix.
+class Directions:
+    r"""Rows :math:`s\,x/\|x\|` of all parts below one another, made when they are asked for.
+
+    A loss that takes its gradients forward makes them itself, and needs no copy after that.
 
     Args:
-        scale: s, one for all or one for each row of the result; receives its gradient.
+        scale: s, one for all or one for each row; receives its gradient.
         parts: ``(n, d)`` each, by the names that a message would use. Half precision is brought to float32.
+
+    Attributes:
+        tensors: what gradients may be wanted of: the scale, then the parts.
+        inverse: ``1/‖x‖`` of each row.
 
     Raises:
         InputError: if a row has no direction: it is zero, or holds nan or infinity.
 
     Example:
         >>> import torch
+        >>> Directions(torch.tensor(2.0), keys=torch.tensor([[3.0, 4.0]])).rows
+        tensor([[1.2000, 1.6000]])
+    """
+
+    def __init__(
+        self, scale: Float[Tensor, ""] | Float[Tensor, " m"], **parts: Float[Tensor, "_ d"]
+    ) -> None:
+        self.tensors = (scale, *parts.values())
+        with torch.no_grad():
+            self.inverse = _joined([inverse_norms(name, x) for name, x in parts.items()])
+        self.made: Tensor | None = None
+
+    @property
+    def rows(self) -> Float[Tensor, "m d"]:
+        """The rows; with their gradient, if that may be wanted, they are made once."""
+        if self.made is not None:
+            return self.made
+        rows: Tensor = _Directions.apply(self.inverse, *self.tensors)
+        if torch.is_grad_enabled():
+            self.made = rows
+        return rows
+
+
+def directions(
+    scale: Float[Tensor, ""] | Float[Tensor, " m"], **parts: Float[Tensor, "_ d"]
+) -> Float[Tensor, "m d"]:
+    """The rows of ``Directions``, of which see arguments and errors.
+
+    Example:
+        >>> import torch
         >>> directions(torch.tensor(2.0), keys=torch.tensor([[3.0, 4.0]]))
         tensor([[1.2000, 1.6000]])
     """
-    result: Tensor = _Directions.apply(tuple(parts), scale, *parts.values())
-    return result
+    return Directions(scale, **parts).rows
 
 
 def differentiable_directions(
@@ -47,10 +81,10 @@ def inverse_norms(name: str, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     """``1/‖x‖`` of each row.
 
     Raises:
-        InputError: as ``directions``.
+        InputError: as ``Directions``.
     """
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    inverse: Tensor = 1 / torch.linalg.vector_norm(x, dim=1, dtype=dtype)
+    inverse: Tensor = torch.linalg.vector_norm(x, dim=1, dtype=dtype).reciprocal()
     lowest, highest = torch.aminmax(inverse.detach())
     if not (float(lowest) > 0 and float(highest) < math.inf):  # as where one is nan
         usable = torch.isfinite(inverse) & (inverse > 0)
@@ -63,22 +97,88 @@ def inverse_norms(name: str, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     return inverse
 
 
+def made(
+    inverse: Float[Tensor, " m"], scale: Tensor, *parts: Float[Tensor, "_ d"]
+) -> Float[Tensor, "m d"]:
+    """The rows of ``Directions``, of its tensors; without a gradient."""
+    factor = (inverse * scale.to(inverse.dtype)).unsqueeze(1)
+    if len(parts) == 1:
+        return parts[0] * factor
+    return torch.cat([part.to(inverse.dtype) for part in parts]).mul_(factor)
+
+
+def brought_back(
+    grad: Float[Tensor, "m d"],
+    inverse: Float[Tensor, " m"],
+    scale: Tensor,
+    *parts: Float[Tensor, "_ d"],
+    wanted: bool,
+    lies: bool,
+) -> list[Tensor | None]:
+    """From the gradient of the rows of ``Directions`` to those of its tensors.
+
+    Args:
+        grad: of the rows; overwritten if it ``lies`` there for that, and then the results are views of it.
+            Otherwise they are of the type of the parts, which may be half as precise.
+        inverse: ``1/‖x‖`` of each row.
+        scale: as of ``Directions``.
+        parts: as of ``Directions``.
+        wanted: whether the scale needs a gradient.
+        lies: see ``grad``.
+    """
+    factor = inverse * scale.to(inverse.dtype)
+    along = torch.empty_like(inverse)
+    lengths = [len(part) for part in parts]
+    results = [
+        into if lies else torch.empty_like(part)
+        for into, part in zip(grad.split_with_sizes(lengths), parts, strict=True)
+    ]
+    sides = (grad, inverse.unsqueeze(1), factor.unsqueeze(1), along.unsqueeze(1))
+    height = max(1, PIECE // grad.shape[1])
+    for x, result, slope, inverse_norm, back, dot in _cut((parts, results), sides, height):
+        unit = x * inverse_norm
+        torch.sum(unit * slope, dim=1, keepdim=True, out=dot)
+        across = torch.addcmul(slope, unit, dot, value=-1)
+        # Once more: a unit vector is one to seven digits only, and the part of the gradient along it may be
+        # a hundred times the part across.
+        left = (unit * across).sum(dim=1, keepdim=True)
+        torch.mul(across.addcmul_(unit, left, value=-1), back, out=result)
+    grad_scale = (along if scale.ndim else along.sum()).to(scale.dtype) if wanted else None
+    return [grad_scale, *results]
+
+
 def _joined(parts: list[Tensor]) -> Tensor:
     """Below one another; one alone is not copied."""
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
+def _cut(
+    by_part: tuple[Sequence[Tensor], ...], joined: tuple[Tensor, ...], height: int
+) -> Iterator[tuple[Tensor, ...]]:
+    """Rows that lie beside each other, no more than ``height`` at a time.
+
+    All views are made at once: one by one they would take longer than what is done to few rows.
+    """
+    lengths = [len(x) for x in by_part[0]]
+    if len(lengths) == 1 and lengths[0] <= height:
+        yield (*(x[0] for x in by_part), *joined)
+        return
+    sizes = [
+        [min(height, length - start) for start in range(0, length, height)] for length in lengths
+    ]
+    every = [rows for some in sizes for rows in some]
+    pieces = [
+        [piece for x, rows in zip(xs, sizes, strict=True) for piece in x.split_with_sizes(rows)]
+        for xs in by_part
+    ]
+    yield from zip(*pieces, *(x.split_with_sizes(every) for x in joined), strict=True)
+
+
 class _Directions(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, names: tuple[str, ...], scale: Tensor, *parts: Tensor) -> Tensor:
-        inverse = _joined([inverse_norms(n, x) for n, x in zip(names, parts, strict=True)])
-        factor = (inverse * scale.to(inverse.dtype))[:, None]
-        if len(parts) == 1:
-            out = parts[0] * factor
-        else:
-            out = torch.cat([part.to(inverse.dtype) for part in parts]).mul_(factor)
-        ctx.save_for_backward(scale, inverse, *parts)
-        return out
+    def forward(ctx: Any, inverse: Tensor, *tensors: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse, *tensors)
+        return made(inverse, *tensors)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -86,29 +186,6 @@ class _Directions(torch.autograd.Function):
             raise RuntimeError(
                 "this loss has no second derivatives; use backend='dense' where create_graph=True is needed"
             )
-        scale, inverse, *parts = ctx.saved_tensors
-        factor = scale.to(grad.dtype).expand(len(grad))
-        along = torch.empty_like(inverse)
-        results: list[Tensor | None] = []
-        start = 0
-        height = max(1, PIECE // parts[0].shape[1])
-        for part, wanted in zip(parts, ctx.needs_input_grad[2:], strict=True):
-            result = torch.empty_like(part) if wanted else None
-            for top in range(0, len(part), height):
-                rows = slice(top, min(top + height, len(part)))
-                here = slice(start + rows.start, start + rows.stop)
-                unit = part[rows].to(grad.dtype) * inverse[here, None]
-                torch.sum(unit * grad[here], dim=1, out=along[here])
-                if result is not None:
-                    across = torch.addcmul(grad[here], unit, along[here, None], value=-1)
-                    # Once more: a unit vector is one to seven digits only, and the part of the gradient
-                    # along it may be a hundred times the part across.
-                    left = (unit * across).sum(dim=1)
-                    across.addcmul_(unit, left[:, None], value=-1)
-                    result[rows] = across.mul_((inverse[here] * factor[here])[:, None])
-            results.append(result)
-            start += len(part)
-        grad_scale = None
-        if ctx.needs_input_grad[1]:
-            grad_scale = (along if scale.ndim else along.sum()).to(scale.dtype)
-        return None, grad_scale, *results
+        wanted = ctx.needs_input_grad[1:]
+        grads = brought_back(grad, *ctx.saved_tensors, wanted=wanted[0], lies=False)
+        return None, *(x if w else None for x, w in zip(grads, wanted, strict=True))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.nn.functional import softplus
 
 from temperance.contrast import threads, tiled
 from temperance.contrast.dense import NO_THRESHOLD, dense_contrast
+from temperance.contrast.directions import Directions, brought_back, made
 from temperance.contrast.layout import OVER_RANKS, Backend, Candidates, Layout
 from temperance.contrast.ranks import of_all_ranks
 from temperance.contrast.ring import ring_log_sums
@@ -34,8 +36,8 @@ class Statistics:
 
 
 def contrast(
-    anchors: Float[Tensor, "n d"],
-    candidates: Sequence[Float[Tensor, "_ d"]],
+    anchors: Float[Tensor, "n d"] | Directions,
+    candidates: Sequence[Float[Tensor, "_ d"] | Directions],
     target: Float[Tensor, " n"] | None,
     layout: Layout,
     *,
@@ -58,8 +60,8 @@ def contrast(
     second form of the first line keeps its digits where the positive has nearly all of the softmax.
 
     Args:
-        anchors: ``(n, d)``.
-        candidates: ``(m_p, d)`` in one or more parts; empty under a symmetric layout.
+        anchors: ``(n, d)``, as they are or as directions.
+        candidates: ``(m_p, d)`` in one or more parts, likewise; empty under a symmetric layout.
         target: ``(n,)``, or None where the positive is the candidate that the layout calls the anchor's own.
         layout: which candidates are negatives, and what is summed over.
         weights: ``(n,)``, or ``(2n,)`` under ``"both"``: the result is then :math:`\sum_i w_i L_i`, and its
@@ -88,51 +90,82 @@ def contrast(
         >>> contrast(a, [a], None, Layout(own=torch.arange(2)))[0]
         tensor([0.3133, 0.3133])
     """
-    given = tuple(candidates)
-    if layout.sums == "symmetric":
-        given = (anchors,)
-    pieces = Candidates(given, tuple(scales) if scales else (None,) * len(given))
+    given = (anchors,) if layout.sums == "symmetric" else (anchors, *candidates)
+    parts_scales = tuple(scales) if scales else (None,) * len(candidates)
+    rest = _Rest(target_in_sum, bound, statistics)
+    if backend not in ("dense", *OVER_RANKS) and layout.link is None:
+        return _over_tiles(given, target, layout, weights, parts_scales, rest, backend)
+    rows = [x.rows if isinstance(x, Directions) else x for x in given]
+    a, pieces = rows[0], Candidates(tuple(rows[1:] or rows), parts_scales or (None,))
     if layout.link is not None and target is None and backend != "dense":
         assert layout.own is not None
-        target = layout.link((anchors * pieces.first(layout.own, anchors.dtype)).sum(dim=1))
-    if backend == "dense":
-        with torch.autocast(anchors.device.type, enabled=False):
-            losses, own, sides = dense_contrast(
-                anchors, pieces, target, layout, target_in_sum=target_in_sum
-            )
-        loss = losses if weights is None else torch.dot(losses, weights.to(losses.dtype))
-        if not statistics:
-            return loss, None
-        sums = [x for side in sides for x in _sums_of(side.detach()).flat()]
-        return loss, _statistics(own.detach(), sums, layout)
+        target = layout.link((a * pieces.first(layout.own, a.dtype)).sum(dim=1))
     if backend in OVER_RANKS:
         if layout.sums == "symmetric":
             layout = replace(layout, sums="rows")
         over = _over_ring if backend == "ring" else _over_gathered
-        rest = _Rest(target_in_sum, bound, statistics)
-        return over(anchors, pieces, target, layout, weights, rest)
-    # A small matrix is held whole; a floor compares logits to more digits than one shift leaves them.
-    one_for_all = layout.floor is None and len(anchors) * len(pieces) > threads.SMALL
-    shift = tiled.shift_of(bound, anchors.dtype, one_for_all)
-    passes: ModuleType = tiled
-    if backend == "triton":
-        from temperance.contrast import triton
-
-        triton.check(anchors, layout)
-        passes, shift = triton, None
-    call = _Call(layout, pieces.scales, target_in_sum, shift, statistics, passes)
-    parts = () if layout.sums == "symmetric" else given
-    loss, *told = _Contrast.apply(call, anchors, target, weights, *parts)
-    return loss, _statistics(told[0], told[1:], layout) if statistics else None
+        return over(a, pieces, target, layout, weights, rest)
+    if backend != "dense":
+        return _over_tiles(tuple(rows), target, layout, weights, parts_scales, rest, backend)
+    with torch.autocast(a.device.type, enabled=False):
+        losses, own, sides = dense_contrast(a, pieces, target, layout, target_in_sum=target_in_sum)
+    loss = losses if weights is None else torch.dot(losses, weights.to(losses.dtype))
+    if not statistics:
+        return loss, None
+    sums = [x for side in sides for x in _sums_of(side.detach()).flat()]
+    return loss, _statistics(own.detach(), sums, layout)
 
 
 @dataclass(frozen=True)
 class _Rest:
-    """What passes through to each rank's own part of the work."""
+    """What passes through to those that do the work."""
 
     target_in_sum: bool
     bound: float
     statistics: bool
+
+
+def _over_tiles(
+    vectors: tuple[Tensor | Directions, ...],
+    target: Tensor | None,
+    layout: Layout,
+    weights: Tensor | None,
+    scales: tuple[Tensor | None, ...],
+    rest: _Rest,
+    backend: Backend,
+) -> tuple[Tensor, Statistics | None]:
+    """``vectors``: the anchors, then the parts of the candidates, of which there are none if symmetric.
+
+    Directions are made in the forward pass and gone after it, unless they were needed before.
+    """
+    given = [x.made if isinstance(x, Directions) and x.made is not None else x for x in vectors]
+    groups = [x.tensors if isinstance(x, Directions) else (x,) for x in given]
+    inverse = tuple(x.inverse if isinstance(x, Directions) else None for x in given)
+    likes = [x.inverse if isinstance(x, Directions) else x for x in given]
+    lengths = [len(x) for x in likes]
+    # A small matrix is held whole; a floor compares logits to more digits than one shift leaves them.
+    large = lengths[0] * sum(lengths[1:] or lengths) > threads.SMALL
+    shift = tiled.shift_of(rest.bound, likes[0].dtype, one_for_all=large and layout.floor is None)
+    passes: ModuleType = tiled
+    if backend == "triton":
+        from temperance.contrast import triton
+
+        triton.check(likes[0].device, layout)
+        passes, shift = triton, None
+    sizes = tuple(map(len, groups))
+    call = _Call(
+        layout,
+        scales or (None,),
+        inverse,
+        sizes,
+        rest.target_in_sum,
+        shift,
+        rest.statistics,
+        passes,
+    )
+    tensors = [x for group in groups for x in group]
+    loss, *told = _Contrast.apply(call, target, weights, *tensors)
+    return loss, _statistics(told[0], told[1:], layout) if rest.statistics else None
 
 
 def _over_gathered(
@@ -214,14 +247,51 @@ def _over_ring(
 
 @dataclass(frozen=True, eq=False)
 class _Call:
-    """What does not change between the passes of one call; ``passes`` is what takes them."""
+    """What does not change between the passes of one call.
+
+    Attributes:
+        layout: which pairs count.
+        scales: of the parts of the candidates.
+        inverse: of anchors and parts, where they are ``Directions``, or None.
+        sizes: how many tensors each of them is made of.
+        target_in_sum: whether the positive stands in the denominator.
+        shift: what exponentials are taken relative to.
+        statistics: whether they are wanted.
+        passes: the module that takes the passes.
+    """
 
     layout: Layout
     scales: tuple[Tensor | None, ...]
+    inverse: tuple[Tensor | None, ...]
+    sizes: tuple[int, ...]
     target_in_sum: bool
     shift: float | None
     statistics: bool
     passes: ModuleType
+
+    def grouped(self, flat: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """What there is for each tensor, by anchors and parts."""
+        ends = list(accumulate(self.sizes))
+        return [tuple(flat[end - size : end]) for end, size in zip(ends, self.sizes, strict=True)]
+
+    def made(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Anchors and parts."""
+        groups = zip(self.inverse, self.grouped(tensors), strict=True)
+        return [x[0] if i is None else made(i, *x) for i, x in groups]
+
+    def brought_back(
+        self, grads: list[Tensor | None], tensors: Sequence[Tensor], wanted: Sequence[bool]
+    ) -> list[Tensor | None]:
+        """From gradients of anchors and parts, where these lie, to those of the tensors."""
+        found: list[Tensor | None] = []
+        asked = (first for first, *_ in self.grouped(wanted))
+        groups = zip(grads, self.inverse, self.grouped(tensors), asked, strict=True)
+        for grad, inverse, group, first in groups:
+            if grad is None or inverse is None:
+                found += [grad] * len(group)
+            else:
+                found += brought_back(grad, inverse, *group, wanted=first, lies=True)
+        return found
 
     def lost(self, *sums: Sums | None) -> bool:
         """Whether one shift for all was not enough."""
@@ -241,24 +311,24 @@ class _Contrast(torch.autograd.Function):
     def forward(
         ctx: Any,
         call: _Call,
-        anchors: Tensor,
         target: Tensor | None,
         weights: Tensor | None,
-        *parts: Tensor,
+        *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
-        wanted = (ctx.needs_input_grad[1], *ctx.needs_input_grad[4:])
-        ctx.call = call
-        if weights is not None and (any(wanted) or ctx.needs_input_grad[2]):
-            losses, found, sums, grads = _with_gradients(
-                call, anchors, target, weights, parts, wanted[1:]
+        wanted = ctx.needs_input_grad[3:]
+        ctx.call, ctx.types = call, [x.dtype for x in tensors]
+        anchors, *parts = call.made(tensors)
+        ctx.taken = weights is not None and (any(wanted) or ctx.needs_input_grad[1])
+        if ctx.taken:
+            assert weights is not None
+            losses, found, sums, pull, grads = _with_gradients(
+                call, anchors, target, weights, parts, call.grouped(wanted)
             )
-            ctx.save_for_backward(losses, *grads)
-            ctx.taken = True
+            ctx.save_for_backward(losses, pull, *call.brought_back(grads, tensors, wanted))
         else:
             ctx.call, found, sums = _summed(call, anchors, target, parts)
             losses = _losses(call, found, sums)
-            ctx.save_for_backward(losses, anchors, target, weights, *parts)
-            ctx.taken = False
+            ctx.save_for_backward(losses, target, weights, *tensors)
         extra: tuple[Tensor, ...] = ()
         if call.statistics:
             extra = (found.detach().clone(), *(x for s in sums if s for x in s.flat()))
@@ -273,28 +343,29 @@ class _Contrast(torch.autograd.Function):
                 "this loss has no second derivatives; use backend='dense' where create_graph=True is needed"
             )
         losses, *saved = ctx.saved_tensors
-        grad_weights = grad * losses if ctx.needs_input_grad[3] else None
+        wanted = ctx.needs_input_grad
+        grad_weights = grad * losses if wanted[2] else None
         if ctx.taken:
-            grads = [None if x is None else _scaled(x, grad) for x in saved]
-            return None, grads[0], grads[1], grad_weights, *grads[2:]
-        anchors, target, weights = saved[:3]
-        parts = tuple(saved[3:])
-        slopes = grad if weights is None else grad * weights
-        wanted = tuple(ctx.needs_input_grad[4:])
-        grads = _with_gradients(ctx.call, anchors, target, slopes, parts, wanted)[3]
-        return None, grads[0], grads[1], grad_weights, *grads[2:]
-
-
-def _scaled(x: Tensor, factor: Tensor) -> Tensor:
-    """X · factor; x itself where that is 1, as it is wherever backward begins at the loss."""
-    return x if x.device.type == "cpu" and float(factor) == 1 else x * factor
+            # Never what was saved itself: who has it may change it, and come here again.
+            pull, *grads = [None if x is None else x * grad for x in saved]
+        else:
+            target, weights, *tensors = saved
+            anchors, *parts = ctx.call.made(tensors)
+            slopes = grad if weights is None else grad * weights
+            asked = ctx.call.grouped(wanted[3:])
+            pull, grads = _with_gradients(ctx.call, anchors, target, slopes, parts, asked)[3:]
+            grads = ctx.call.brought_back(grads, tensors, wanted[3:])
+        # Half precision only now: a gradient for a loss that is yet to be scaled may be too small for it.
+        types = zip(grads, wanted[3:], ctx.types, strict=True)
+        found = [x.to(kind) if w and x is not None else None for x, w, kind in types]
+        return None, pull, grad_weights, *found
 
 
 def _summed(
-    call: _Call, anchors: Tensor, target: Tensor | None, parts: tuple[Tensor, ...]
+    call: _Call, anchors: Tensor, target: Tensor | None, parts: Sequence[Tensor]
 ) -> tuple[_Call, Tensor, tuple[Sums, Sums | None]]:
     """Logits of the positives and sums, with the call that they come of."""
-    pieces = Candidates(parts or (anchors,), call.scales)
+    pieces = Candidates(tuple(parts) or (anchors,), call.scales)
     into = anchors.new_empty(len(anchors)) if target is None else None
     sums = call.passes.log_sums(anchors, pieces, call.layout, call.shift, call.statistics, into)
     if call.lost(*sums):
@@ -315,13 +386,17 @@ def _with_gradients(
     anchors: Tensor,
     target: Tensor | None,
     weights: Tensor,
-    parts: tuple[Tensor, ...],
-    wanted: tuple[bool, ...],
-) -> tuple[Tensor, Tensor, tuple[Sums, Sums | None], list[Tensor | None]]:
-    """Losses, logits of the positives, sums, and the gradients of anchors, target and parts of ``Σ w L``."""
+    parts: Sequence[Tensor],
+    asked: Sequence[tuple[bool, ...]],
+) -> tuple[Tensor, Tensor, tuple[Sums, Sums | None], Tensor | None, list[Tensor | None]]:
+    """Losses, logits of the positives, sums, and gradients of ``Σ w L``: of the target; of anchors and parts.
+
+    ``asked``: for anchors and parts, whether each of the tensors that they are made of needs one.
+    """
     layout, n = call.layout, len(anchors)
+    wanted = tuple(map(any, asked[1:]))
     weights = weights.to(anchors.dtype)
-    pieces = Candidates(parts or (anchors,), call.scales)
+    pieces = Candidates(tuple(parts) or (anchors,), call.scales)
     columns = None
     if call.passes is tiled and n * len(pieces) <= threads.SMALL:
         margin, (rows, columns), found, slope, grad, grads = tiled.whole(
@@ -345,10 +420,11 @@ def _with_gradients(
             lambda here, margin: call.slope(margin, weights[here]),
             wanted,
             call.statistics,
+            spent=call.inverse[0] is not None and not call.shift,
         )
         if call.lost(rows):
             call = replace(call, shift=None)
-            return _with_gradients(call, anchors, target, weights, parts, wanted)
+            return _with_gradients(call, anchors, target, weights, parts, asked)
         losses = _losses(call, found, (rows, None))
     else:
         call, found, (rows, columns) = _summed(call, anchors, target, parts)
@@ -369,8 +445,8 @@ def _with_gradients(
             None if target is not None else total,
         )
         slope = total
-    grad_target = None if target is None else -slope
-    return losses, found, (rows, columns), [grad, grad_target, *grads[: len(parts)]]
+    pull = None if target is None else -slope
+    return losses, found, (rows, columns), pull, [grad, *grads[: len(parts)]]
 
 
 def _sums_of(logits: Tensor) -> Sums:

@@ -54,10 +54,10 @@ class Layout:
         if self.sums == "symmetric" and self.itself is None:
             raise ValueError("a symmetric layout needs itself, the number of each anchor")
 
-    def block(self, rows: slice) -> "Block":
-        """What is to be left out of some rows."""
+    def block(self, rows: slice, unit: float = 1.0) -> "Block":
+        """What is to be left out of some rows, where logits come multiplied by ``unit``."""
         own, itself = (_Marks.of(x, [rows])[0] for x in (self.own, self.itself))
-        return Block(self, rows, own, itself)
+        return Block(self, rows, own, itself, unit)
 
     def blocks(self, n: int, height: int, unit: float = 1.0, shift: float = 0.0) -> list["Block"]:
         """The same for all n rows, so many at a time, where logits ℓ come as ``unit (ℓ - shift)``."""
@@ -193,7 +193,9 @@ class Block:
             run = isinstance(places[0], slice)
             marked = logits[places].diagonal() if run else logits[places]
             if marks is self.own and target is not None:
-                found = marked / self.unit + self.shift
+                found = marked / self.unit
+                if self.shift:
+                    found += self.shift
                 target[rows][places[0]] = found
                 if layout.sums == "symmetric":
                     target[columns][places[1]] = found
@@ -233,6 +235,14 @@ class Candidates:
         """Rows of the first part, by number."""
         vectors, scale = self.parts[0][index].to(dtype), self.scales[0]
         return vectors if scale is None else vectors * scale[index, None]
+
+    def joined(self, dtype: torch.dtype) -> Float[Tensor, "m d"]:
+        """All of them as they are used; one part that is used as it is stored is not copied."""
+        parts = [
+            part.to(dtype) if scale is None else part * scale[:, None]
+            for part, scale in zip(self.parts, self.scales, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def tiles(self, width: int, dtype: torch.dtype) -> list["Tile"]:
         """All candidates in order, no more than ``width`` at a time."""

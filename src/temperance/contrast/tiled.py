@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from temperance.contrast import threads
-from temperance.contrast.elementwise import exponential
+from temperance.contrast.elementwise import LOG2_E, exponential
 from temperance.contrast.grid import Grid, grid_for
 from temperance.contrast.layout import Block, Candidates, Layout
 from temperance.contrast.memory import Memory
@@ -26,9 +26,9 @@ from temperance.contrast.threads import in_threads, workers_for
 # Tiles of one_pass are flat, since a block of whole rows is kept:
 FLAT = (256, 8192)
 # with so many numbers, or 32 rows. The more rows, the less often all gradients of candidates are added to.
-BLOCK = 7 << 18
+BLOCK = 13 << 17
 # Where no block is kept, since the candidates need no gradient, less wide: less to hold.
-STREAMED = (256, 2048)
+STREAMED = (256, 1536)
 # Numbers of those whose positives are pulled at a time.
 PULLED = 1 << 16
 # Logits within this bound need no shift: neither their exponentials nor sums or quotients of them leave the
@@ -83,6 +83,8 @@ class Sums:
 
     def _log_total(self) -> Float[Tensor, " n"]:
         """Without a gradient, instead of nan, where nothing counts."""
+        if not self.total.requires_grad:
+            return self.total.log()
         empty = self.total == 0
         return self.total.masked_fill(empty, 1.0).log().masked_fill(empty, float("-inf"))
 
@@ -142,6 +144,8 @@ def one_pass(
     slope_of: Callable[[slice, Tensor], Tensor],
     wanted: tuple[bool, ...],
     statistics: bool = False,
+    *,
+    spent: bool = False,
 ) -> tuple[
     Sums, Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, "n d"], list[Tensor | None]
 ]:
@@ -158,6 +162,7 @@ def one_pass(
             log-sums.
         wanted: which parts of the candidates need a gradient.
         statistics: whether to take means and largest logits, too.
+        spent: whether the anchors are not needed afterwards; their gradient may then take their place.
 
     Returns:
         The sums, targets and slopes ``(n,)``, the gradient of the anchors, and those of the parts.
@@ -176,7 +181,7 @@ def one_pass(
     grid = Grid(anchors, candidates, layout, height, width, shift=shift)
     found = anchors.new_empty(n) if target is None else target
     into = found if target is None else None
-    slope, grad = anchors.new_empty(n), torch.zeros_like(anchors)
+    slope = anchors.new_empty(n)
 
     def by_rows(worker: int, workers: int) -> tuple[list[Sums], list[Tensor | None]]:
         grads = _zeros(candidates, anchors, wanted)
@@ -184,7 +189,9 @@ def one_pass(
         memory, loaded = [Memory(anchors) for _ in grid.tiles], Memory(anchors)
         sums = []
         for i in grid.numbers(worker, workers):
-            here, pulled = grid.anchors[i], grads_of[i]
+            # Apart from where it goes in the end: until then the anchors may be there.
+            here = grid.anchors[i]
+            pulled = torch.zeros_like(here)
             strip = _Strip(grid, i, pulled, statistics)
             shares = [strip.add(j, memory[j], loaded, into) for j in range(len(grid.tiles))]
             sums.append(strip.sums())
@@ -195,6 +202,7 @@ def one_pass(
             if target is None:
                 _pull(candidates, grid.blocks[i], here, pull, pulled, grads[0])
             scaled = here * weight
+            grads_of[i].copy_(pulled)
             for j, g in enumerate(theirs):
                 if g is not None:
                     g.addmm_(shares[j], strip.since(j, scaled))
@@ -216,11 +224,13 @@ def one_pass(
         sums = merge([part for part, _ in parts])
         slope = slope_of(slice(0, n), sums.above(found))
         weight = sums.weight(slope)
+        grad = torch.zeros_like(anchors)
         for part, pulled in parts:
             grad.addcmul_(pulled, (weight * _brought(part.base, sums.base))[:, None])
         if target is None:
             pull_positives(anchors, candidates, layout, slope, grad, None)
         return sums, found, slope, grad, [None] * len(wanted)
+    grad = anchors if spent else torch.empty_like(anchors)
     slopes, targets, grads_of = (grid.rows(x) for x in (slope, found, grad))
     done = in_threads(by_rows, workers, anchors.device)
     blocks = [done[i % workers][0][i // workers] for i in range(len(grid.blocks))]
@@ -324,14 +334,12 @@ def whole(
         added up over both sides, slopes; the gradient of the anchors and those of the parts.
     """
     assert not shift
-    n, m = len(anchors), len(candidates)
-    tiles = candidates.tiles(m, anchors.dtype)
-    vectors = [tile.load(Memory(anchors))[0] for tile in tiles]
-    together = Candidates((vectors[0] if len(tiles) == 1 else torch.cat(vectors),), (None,))
-    grid = Grid(anchors, together, layout, n, m, shift=shift)
-    shifted = shift is None
+    n, link = len(anchors), layout.link
+    shifted, symmetric = shift is None, layout.sums == "symmetric"
+    unit = 1.0 if shifted or link is not None else LOG2_E
+    vectors = candidates.joined(anchors.dtype)
+    block = layout.block(slice(0, n), unit)
     found = anchors.new_empty(n) if target is None else target
-    symmetric = layout.sums == "symmetric"
 
     def side(logits: Tensor, dim: int, shares: Tensor | None) -> tuple[Sums, Tensor]:
         """Sums along a side, and the exponentials; those given, where they need no shift."""
@@ -347,21 +355,22 @@ def whole(
         else:
             base = logits.new_zeros(logits.shape[1 - dim])
             if shares is None:
-                shares = exponential(logits, None if statistics else logits, grid.unit)
+                shares = exponential(logits, None if statistics else logits, unit)
         total = shares.sum(dim)
         if top is None or not statistics:
             return Sums(base, total), shares
         mean = (shares * logits.clamp_min(_LOWEST)).sum(dim) * _inverse(total)
-        return Sums(base, total, mean / grid.unit, top / grid.unit), shares
+        return Sums(base, total, mean / unit, top / unit), shares
 
     def work(
         worker: int, workers: int
     ) -> tuple[Tensor, tuple[Sums, Sums | None], Tensor, Tensor, Tensor | None]:
-        (block,) = grid.blocks
-        into = found if target is None else None
-        _, _, logits, _, slopes, vectors, _ = grid.cell(
-            0, 0, Memory(anchors), Memory(anchors), into, sloped=True
-        )
+        logits = anchors.new_empty(n, len(vectors))
+        logits.addmm_(anchors, vectors.T, beta=0, alpha=unit)
+        slopes = None
+        if link is not None:
+            slopes, logits = link.slope(logits.clone()), link.value(logits)
+        block.leave_out(logits, slice(0, len(vectors)), found if target is None else None)
         rows, shares = side(logits, 1, None)
         columns = None
         margin = rows.above(found)
@@ -397,7 +406,8 @@ def whole(
     ((margin, sums, slope, grad, theirs),) = in_threads(work, 1, anchors.device)
     grads: list[Tensor | None] = [None] * len(wanted)
     if theirs is not None:
-        grads = [theirs[t.columns] if w else None for t, w in zip(tiles, wanted, strict=True)]
+        parts = theirs.split_with_sizes([len(part) for part in candidates.parts])
+        grads = [x if w else None for x, w in zip(parts, wanted, strict=True)]
     return margin, sums, found, slope, grad, grads
 
 

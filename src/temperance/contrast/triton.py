@@ -33,7 +33,7 @@ At = tuple[Float[Tensor, " _"], Float[Tensor, " _"]]
 Arguments = dict[str, Any]
 
 
-def check(anchors: Float[Tensor, "n d"], layout: Layout) -> None:
+def check(device: torch.device, layout: Layout) -> None:
     """Refuse what the kernels cannot be run on.
 
     Raises:
@@ -48,7 +48,7 @@ def check(anchors: Float[Tensor, "n d"], layout: Layout) -> None:
     if find_spec("triton") is not None:
         from triton import knobs
 
-        if anchors.is_cuda or knobs.runtime.interpret:
+        if device.type == "cuda" or knobs.runtime.interpret:
             return
     raise InputError(
         "backend 'triton' needs CUDA vectors and the triton package; give backend='auto'"

@@ -114,7 +114,7 @@ def compare(
             return logits(named(similarity), tau, anchors, candidates, backend), layout
         space = symmetric_logits(named(similarity), tau, anchors, backend)
         # Where there are candidates the anchors could not be their own after all.
-        return space, replace(layout, sums="rows") if space.candidates else layout
+        return space, replace(layout, sums="rows") if space.of_candidates else layout
 
     def where(space: Logits) -> Tensor | None:
         """Logits of the positives, where they are not among the candidates."""

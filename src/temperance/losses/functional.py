@@ -430,7 +430,7 @@ def sup_con(
         space = space.linked(link)
     given = tau.new_ones(n) if weights is None else weights
     factors = anchor_weights(reduction, given * ~alone, n, tau, over_ranks=over_ranks)
-    whole = Layout("rows" if space.candidates else "symmetric", itself=itself, link=link)
+    whole = Layout("rows" if space.of_candidates else "symmetric", itself=itself, link=link)
     same = replace(whole, anchor_class=groups, candidate_class=groups, same_class=True)
 
     def sums(layout: Layout, target: Tensor, weights: Tensor | None, in_sum: bool) -> Tensor:
@@ -566,7 +566,7 @@ def simple_contrastive(
     layout = Layout(own=torch.arange(n, device=queries.device) if positives is None else None)
     if hardest is not None:
         _check_share(hardest)
-        compared = replace(space, candidates=parts, scales=[None] * len(parts))
+        compared = replace(space, of_candidates=parts, scales=[None] * len(parts))
         layout = replace(layout, floor=compared.floors(layout, hardest, backend))
 
     def total(function: Elementwise) -> Tensor:

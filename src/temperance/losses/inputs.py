@@ -14,12 +14,12 @@ from temperance.contrast import (
     OVER_RANKS,
     Backend,
     Candidates,
+    Directions,
     Elementwise,
     Layout,
     Statistics,
     contrast,
     differentiable_directions,
-    directions,
     floors,
     inverse_norms,
     ranks,
@@ -31,6 +31,7 @@ from temperance.temperatures import Batch, Policy
 Reduction = Literal["mean", "sum", "none"]
 Named = Literal["cosine", "dot", "euclidean"]
 Similarity = Named | Callable[[Tensor, Tensor], Tensor]
+BACKENDS = get_args(Backend)
 # Beyond these a logit of float32 has no digits left.
 LOWEST, HIGHEST = 1e-6, 1e6
 ROUNDING = 1e-6
@@ -40,7 +41,7 @@ Temperature = Number | Policy
 
 def check_backend(backend: str, *, kernels: bool = True) -> None:
     """Refuse a backend that there is not, or not for this loss."""
-    known = [name for name in get_args(Backend) if kernels or name != "triton"]
+    known = BACKENDS if kernels else [name for name in BACKENDS if name != "triton"]
     if backend not in known:
         raise InputError(f"backend {backend!r} is unknown here; give one of {', '.join(known)}")
 
@@ -176,18 +177,28 @@ class Logits:
     """Vectors whose dot products are the logits.
 
     Attributes:
-        anchors: ``(n, d)``.
-        candidates: parts of ``(m_p, d)``; empty where the anchors are their own candidates.
+        of_anchors: ``(n, d)``, as they are or as directions.
+        of_candidates: parts of ``(m_p, d)``, likewise; empty where the anchors are their own candidates.
         scales: for each part, what its rows are multiplied by when they are used, or None.
         bound: no logit is larger, in absolute value.
         centre: what is taken off all vectors first, or None.
     """
 
-    anchors: Float[Tensor, "n d"]
-    candidates: Sequence[Float[Tensor, "_ d"]]
+    of_anchors: Float[Tensor, "n d"] | Directions
+    of_candidates: Sequence[Float[Tensor, "_ d"] | Directions]
     scales: Sequence[Float[Tensor, " _"] | None]
     bound: float
     centre: Float[Tensor, " d"] | None = None
+
+    @property
+    def anchors(self) -> Float[Tensor, "n d"]:
+        """The rows themselves."""
+        return _rows(self.of_anchors)
+
+    @property
+    def candidates(self) -> list[Float[Tensor, "_ d"]]:
+        """Those of each part."""
+        return [_rows(x) for x in self.of_candidates]
 
     def contrast(
         self,
@@ -201,8 +212,8 @@ class Logits:
     ) -> tuple[Float[Tensor, "..."], Statistics | None]:
         """The engine's ``contrast`` on these vectors."""
         return contrast(
-            self.anchors,
-            self.candidates,
+            self.of_anchors,
+            self.of_candidates,
             target,
             layout,
             weights=weights,
@@ -246,10 +257,10 @@ class Logits:
 
     def positions(self, part: int) -> Float[Tensor, "m d"]:
         """A part of the candidates as anchors are multiplied by them."""
-        if not self.candidates:
+        if not self.of_candidates:
             return self.anchors
         scale = self.scales[part]
-        vectors = self.candidates[part]
+        vectors = _rows(self.of_candidates[part])
         return vectors if scale is None else vectors * scale[:, None]
 
     def floors(
@@ -257,6 +268,10 @@ class Logits:
     ) -> Float[Tensor, " n"]:
         """The logits below which candidates are not among the hardest ``share`` of the negatives."""
         return floors(self.anchors, self.candidates, self.scales, layout, share, backend)
+
+
+def _rows(x: Tensor | Directions) -> Tensor:
+    return x.rows if isinstance(x, Directions) else x
 
 
 def named(similarity: Similarity) -> Named:
@@ -290,14 +305,14 @@ def logits(
     """
     if similarity == "cosine":
         bound = 1 / float(tau.detach().min())
-        parts, scales = [], []
+        vectors, scales = [], []
         for number, (name, x) in enumerate(candidates.items()):
             # What needs no gradient, such as a queue, is read where it lies and never copied.
             travels = number == 0 and backend in OVER_RANKS
             lies = not x.requires_grad and not travels
-            parts.append(x if lies else positions(similarity, name, x, backend))
+            vectors.append(x if lies else _directions(tau.new_ones(()), {name: x}, backend))
             scales.append(inverse_norms(name, x) if lies else None)
-        return Logits(_directions(backend)(1 / tau, **anchors), parts, scales, bound)
+        return Logits(_directions(tau.reciprocal(), anchors, backend), vectors, scales, bound)
     for name, x in anchors.items():
         _finite(name, x)
     a = torch.cat([x.to(tau.dtype) for x in anchors.values()])
@@ -324,7 +339,7 @@ def positions(
     """Vectors as candidates stand: what an anchor of ``logits`` with that centre is multiplied by."""
     if similarity == "cosine":
         one = torch.ones((), dtype=arithmetic(x), device=x.device)
-        return _directions(backend)(one, **{name: x})
+        return _rows(_directions(one, {name: x}, backend))
     _finite(name, x)
     c = x.to(arithmetic(x))
     if similarity == "dot":
@@ -333,8 +348,13 @@ def positions(
     return torch.cat([c, torch.ones_like(c[:, :1]), c.square().sum(1, keepdim=True)], dim=1)
 
 
-def _directions(backend: Backend) -> Callable[..., Tensor]:
-    return differentiable_directions if backend == "dense" else directions
+def _directions(
+    scale: Tensor, parts: Mapping[str, Tensor], backend: Backend
+) -> Tensor | Directions:
+    """Made at once where second derivatives may be wanted."""
+    if backend == "dense":
+        return differentiable_directions(scale, **parts)
+    return Directions(scale, **parts)
 
 
 def symmetric_logits(
@@ -348,12 +368,12 @@ def symmetric_logits(
         rows = torch.cat(list(parts.values()))
         return logits(similarity, tau, parts, {"candidates": rows}, backend)
     if similarity == "cosine":
-        rows = _directions(backend)(tau.rsqrt(), **parts)
-        return Logits(rows, [], [], 1 / float(tau.detach()))
+        z = _directions(tau.rsqrt(), parts, backend)
+        return Logits(z, [], [], 1 / float(tau.detach()))
     for name, x in parts.items():
         _finite(name, x)
-    z = torch.cat([x.to(tau.dtype) for x in parts.values()]) * tau.rsqrt()
-    return Logits(z, [], [], math.inf if backend in OVER_RANKS else _longest(z) ** 2)
+    rows = torch.cat([x.to(tau.dtype) for x in parts.values()]) * tau.rsqrt()
+    return Logits(rows, [], [], math.inf if backend in OVER_RANKS else _longest(rows) ** 2)
 
 
 def _centre(x: Tensor, backend: Backend) -> Tensor:
