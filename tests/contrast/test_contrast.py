@@ -395,6 +395,15 @@ def test_gradients_may_be_asked_for_twice() -> None:
     torch.testing.assert_close(torch.autograd.grad(3 * loss, a)[0], 3 * first)
 
 
+@pytest.mark.parametrize("n", [40, 2000])
+def test_no_gradient_is_taken_where_none_may_be_asked_for(n: int, monkeypatch) -> None:
+    a, b = (vectors(n, 8, seed, torch.float32).requires_grad_() for seed in range(2))
+    for name in ("whole", "one_pass"):
+        monkeypatch.setattr(tiled, name, None)
+    with torch.no_grad():
+        assert info_nce(a, b).isfinite()
+
+
 def test_limits_of_the_temperature() -> None:
     a, c = vectors(6, 8, 0), vectors(6, 8, 1)
     similarity = a @ c.T

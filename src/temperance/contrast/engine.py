@@ -164,6 +164,8 @@ def _over_tiles(
         passes,
     )
     tensors = [x for group in groups for x in group]
+    if not torch.is_grad_enabled():  # which the pass itself is not told
+        tensors = [x.detach() for x in tensors]
     loss, *told = _Contrast.apply(call, target, weights, *tensors)
     return loss, _statistics(told[0], told[1:], layout) if rest.statistics else None
 
