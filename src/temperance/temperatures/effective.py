@@ -216,19 +216,26 @@ class _Moments:
         """Of a block from ``_below_largest``, or some of its rows, at as many temperatures."""
         n, m = len(log_tau), block.shape[1]
         height = max(1, CACHED // m)
+        sizes = [min(height, n - top) for top in range(0, n, height)]
         sums, scale = block.new_empty(4, n), torch.exp(-log_tau)[:, None] * LOG2_E
-        for top in range(0, n, height):
-            rows = slice(top, min(top + height, n))
-            size = (rows.stop - top) * m
-            logits, shares = self._memory[:, :size].view(2, -1, m)
+        # Cut at once: each view by itself would have threads wait for each other.
+        pieces = zip(
+            (block if only is None else only).split_with_sizes(sizes),
+            scale.split_with_sizes(sizes),
+            *(of_power.split_with_sizes(sizes) for of_power in sums),
+            strict=True,
+        )
+        places = {size: self._memory[:, : size * m].view(2, size, m).unbind() for size in {*sizes}}
+        for some, by, total, *powers in pieces:
+            logits, shares = places[len(by)]
             if only is None:
-                torch.mul(block[rows], scale[rows], out=logits)
+                torch.mul(some, by, out=logits)
             else:
-                torch.index_select(block, 0, only[rows], out=logits).mul_(scale[rows])
+                torch.index_select(block, 0, some, out=logits).mul_(by)
             torch.exp2(logits, out=shares)
-            torch.sum(shares, dim=1, out=sums[0, rows])
-            for power in (1, 2, 3):
-                torch.sum(shares.mul_(logits), dim=1, out=sums[power, rows])
+            torch.sum(shares, dim=1, out=total)
+            for power in powers:
+                torch.sum(shares.mul_(logits), dim=1, out=power)
         total = sums[0].clamp_min(torch.finfo(block.dtype).tiny)
         mean, square, cube = sums[1:] / total
         variance = (square - mean.square()).clamp_min(0)
