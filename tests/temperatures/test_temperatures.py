@@ -373,6 +373,30 @@ def test_effective_negatives_of_anchors_with_a_few_near_copies(share: float) -> 
     assert float((told.effective_negatives / (2499 * share) - 1).abs().max()) < 0.01
 
 
+@pytest.mark.parametrize("loss", [info_nce, nt_xent, decoupled])
+@pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean"])
+def test_each_anchors_temperature_is_found_in_the_pass_of_the_loss(
+    loss: Callable[..., Tensor], similarity: str, monkeypatch
+) -> None:
+    """As where the statistics are asked for, too, and the rule looks before the loss does."""
+    n = 1500 if loss is info_nce else 750
+    centres = vectors(40, 3)[torch.arange(n) % 40]
+    a, b = centres + vectors(n, 4), centres + 0.5 * vectors(n, 5)
+    b[: n // 30] = a[0]  # more tie than are to share the push
+    weights = torch.rand(1500, generator=torch.Generator().manual_seed(6)).double()
+    options = {"weights": weights, "similarity": similarity}
+    within, before = (EffectiveNegatives(0.01, per_anchor=True) for _ in range(2))
+    wanted = gradients(
+        lambda a, b: loss(a, b, temperature=before, statistics=True, **options)[0], a, b
+    )
+    monkeypatch.setattr(EffectiveNegatives, "temperature", None)
+    found = gradients(lambda a, b: loss(a, b, temperature=within, **options), a, b)
+    for x, y in zip(found, wanted, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-12)
+    assert within.last == pytest.approx(before.last)
+    assert within.clamped == before.clamped > 0
+
+
 def test_effective_negatives_of_every_loss() -> None:
     for loss in (info_nce, nt_xent, decoupled, clip, hard_contrastive, sigmoid):
         policy = EffectiveNegatives(0.3)

@@ -27,7 +27,7 @@ from temperance.contrast.ranks import (
     total_over_ranks,
 )
 from temperance.contrast.ring import ring_sums
-from temperance.contrast.threads import in_threads, workers_for
+from temperance.contrast.threads import at_once, in_threads, workers_for
 from temperance.contrast.tiled import whole_rows
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Elementwise",
     "Layout",
     "Statistics",
+    "at_once",
     "contrast",
     "custom_diagonal",
     "custom_log_sums",

@@ -146,6 +146,8 @@ def _over_tiles(
     # A small matrix is held whole; a floor compares logits to more digits than one shift leaves them.
     large = lengths[0] * sum(lengths[1:] or lengths) > threads.SMALL
     shift = tiled.shift_of(rest.bound, likes[0].dtype, one_for_all=large and layout.floor is None)
+    if layout.temper is not None:
+        shift = None
     passes: ModuleType = tiled
     if backend == "triton":
         from temperance.contrast import triton

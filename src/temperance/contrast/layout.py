@@ -1,6 +1,7 @@
 """Which pairs of anchor and candidate a loss compares, and what it sums over."""
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,6 +16,9 @@ Sums = Literal["rows", "both", "symmetric"]
 # Where the numbers are computed, and over whose candidates; see ``contrast``.
 Backend = Literal["auto", "dense", "tiled", "triton", "ring", "gather"]
 OVER_RANKS = ("ring", "gather")
+# Given rows, and all their logits at τ = 1 in one block, takes from each row its largest, in place, and tells
+# those and 1/τ of each row. It may be asked by several threads at once.
+Temper = Callable[[slice, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,9 @@ class Layout:
         same_class: whether the pairs of one class are kept, or those of different ones.
         floor: ``(n,)`` logits below which a candidate is left out, or None.
         link: what makes a dot product a logit, or None where they are the same.
+        temper: what gives each anchor a temperature while all its logits are at hand, or None. Only for large
+            matrices with sums over the candidates of one part, weights, and without the above but ``own``
+            and ``itself``.
     """
 
     sums: Sums = "rows"
@@ -44,6 +51,7 @@ class Layout:
     same_class: bool = False
     floor: Float[Tensor, " n"] | None = None
     link: Elementwise | None = None
+    temper: Temper | None = None
 
     def __post_init__(self) -> None:
         """A symmetric matrix has a diagonal, and it must be left out.

@@ -168,9 +168,12 @@ def one_pass(
         The sums, targets and slopes ``(n,)``, the gradient of the anchors, and those of the parts.
     """
     n, m = len(anchors), len(candidates)
-    keep = any(wanted)
+    tempered = layout.temper is not None
+    keep = any(wanted) or tempered
     workers = workers_for(n * m, anchors.device)
     height, width = FLAT if keep else STREAMED
+    if tempered:
+        width = m
     if threads.at_once(n * m, anchors.device):
         height, width = min(n, max(height, threads.SMALL // max(1, m))), m
     elif keep:
@@ -195,8 +198,12 @@ def one_pass(
             strip = _Strip(grid, i, pulled, statistics)
             shares = [strip.add(j, memory[j], loaded, into) for j in range(len(grid.tiles))]
             sums.append(strip.sums())
+            if strip.inverse is not None:
+                targets[i].mul_(strip.inverse)
             pull = slope_of(grid.blocks[i].rows, sums[-1].above(targets[i]))
             slopes[i].copy_(pull)
+            if strip.inverse is not None:
+                pull = pull * strip.inverse
             weight = sums[-1].weight(pull)[:, None]
             pulled *= weight
             if target is None:
@@ -251,6 +258,8 @@ class _Strip:
         self._top = pulled.new_full((len(pulled),), float("-inf"))
         self._base = torch.full_like(self._total, grid.offset)
         self._bases: list[Tensor] = []
+        # 1/τ of each anchor, where the layout tempers them.
+        self.inverse: Tensor | None = None
 
     def add(
         self, j: int, memory: Memory, loaded: Memory, target: Float[Tensor, " n"] | None
@@ -259,6 +268,14 @@ class _Strip:
         grid = self._grid
         cell = grid.cell(self._i, j, memory, loaded, target, sloped=True)
         logits, before = cell.logits, self._top
+        if grid.layout.temper is not None:
+            top, self.inverse = grid.layout.temper(grid.blocks[self._i].rows, logits)
+            self._base = top * self.inverse
+            self._bases.append(self._base)
+            shares = exponential(logits.mul_(self.inverse[:, None]), logits)
+            self._total += shares.sum(dim=1)
+            self._pulled.addmm_(shares, cell.vectors)
+            return cell.turned
         running = grid.shift is None
         if running or self._statistics:
             self._top = torch.maximum(before, logits.amax(dim=1))

@@ -15,6 +15,7 @@ from temperance.contrast import (
     OVER_RANKS,
     Backend,
     Layout,
+    at_once,
     custom_diagonal,
     custom_log_sums,
     dense_custom_log_sums,
@@ -37,7 +38,7 @@ from temperance.losses.inputs import (
     tempered,
 )
 from temperance.losses.statistics import LossStatistics
-from temperance.temperatures import Batch, PerAnchor
+from temperance.temperatures import Batch, PerAnchor, Policy
 
 Loss = Float[Tensor, "..."] | tuple[Float[Tensor, "..."], LossStatistics]
 Named = Mapping[str, Tensor]
@@ -130,6 +131,21 @@ def compare(
             travels = over_ranks and positives is None
             return space.batch(seen, where(space), ids, over_ranks=over_ranks, travels=travels)
 
+    plain = positives is None and target is None and share is None
+    if plain and _in_one_pass(anchors, candidates, layout, options):
+        assert isinstance(options.temperature, Policy)
+        tempering = options.temperature.tempering(batch())
+        if tempering is not None:
+            space, layout = space_at(tempering.tau.new_ones(n))
+            loss, _ = space.contrast(
+                None,
+                replace(layout, temper=tempering),
+                weights=anchor_weights(options.reduction, weights, n, tempering.tau),
+                target_in_sum=target_in_sum,
+                backend=backend,
+            )
+            tempering.done()
+            return loss
     tau, link = tempered(options.temperature, similarity, first, n, batch)
     factors = anchor_weights(options.reduction, weights, n, tau, over_ranks=over_ranks)
     if callable(similarity):
@@ -179,6 +195,23 @@ def compare(
         same = _log_sums(space, kept, backend)
     shown, compared = (list(x.values()) for x in (anchors, candidates or anchors))
     return loss, told.read(found, tau.detach(), link, shown, compared, same)
+
+
+def _in_one_pass(anchors: Named, candidates: Named, layout: Layout, options: Options) -> bool:
+    """Whether gradients are taken while all similarities of an anchor are at hand, for a rule to look at."""
+    parts = candidates or anchors
+    n, m = (sum(len(x) for x in each.values()) for each in (anchors, parts))
+    return (
+        isinstance(options.temperature, Policy)
+        and not (options.statistics or callable(options.similarity))
+        and options.backend in ("auto", "tiled")
+        and options.reduction != "none"
+        and layout.sums != "both"
+        and len(candidates) <= 1
+        and torch.is_grad_enabled()
+        and all(x.requires_grad for x in parts.values())
+        and not at_once(n * m, next(iter(anchors.values())).device)
+    )
 
 
 @torch.no_grad()

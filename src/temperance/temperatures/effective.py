@@ -1,6 +1,7 @@
 """The temperature at which the push is shared among a given part of the negatives."""
 
 import math
+from threading import get_ident
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from temperance.contrast import (
     whole_rows,
     workers_for,
 )
-from temperance.temperatures.policy import Batch, Policy, checked, checked_range
+from temperance.temperatures.policy import Batch, Policy, Tempering, checked, checked_range
 
 # Anchors that stand for the batch; where each has a temperature of its own, a few tell where to begin.
 SAMPLE, FEW = 512, 64
@@ -89,24 +90,37 @@ class EffectiveNegatives(Policy):
     def temperature(self, batch: Batch) -> Float[Tensor, ""] | Float[Tensor, " n"]:
         """The root for the batch, or for each of its anchors."""
         batch = batch.everyone()
-        begin = float(self.found) if math.isfinite(float(self.found)) else math.log(0.1)
-        block, counts = _sample(batch, FEW if self.per_anchor else SAMPLE)
-        log_tau, self.clamped = self._for_batch(block, counts, begin, batch.over_ranks)
-        self.found.fill_(log_tau)
+        log_tau = self._begin(batch)
         if not self.per_anchor:
             return self._scalar(batch, math.exp(log_tau))
-        return self._for_anchors(batch, log_tau)
+        each = _EachAnchor(self, batch, log_tau)
+        each.look_at_all()
+        self.clamped = each.clamped
+        return each.tau
+
+    @torch.no_grad()
+    def tempering(self, batch: Batch) -> Tempering | None:
+        """What finds the root of each anchor needs that anchor's similarities alone."""
+        return _EachAnchor(self, batch, self._begin(batch)) if self.per_anchor else None
 
     def log_line(self) -> str:
         """The temperature, the share, and for how many anchors there is no such temperature."""
         bound = f", at its bound for {100 * self.clamped:.0f} % of anchors" if self.clamped else ""
         return f"{self.name} {self.share:g}: τ = {self.last:.4g}{bound}"
 
+    def _begin(self, batch: Batch) -> float:
+        """Log τ of the batch, found on some of its anchors."""
+        begin = float(self.found) if math.isfinite(float(self.found)) else math.log(0.1)
+        block, counts = _sample(batch, FEW if self.per_anchor else SAMPLE)
+        log_tau, self.clamped = self._for_batch(block, counts, begin, batch.over_ranks)
+        self.found.fill_(log_tau)
+        return log_tau
+
     def _for_batch(
         self, block: Tensor, counts: Tensor, begin: float, over_ranks: bool
     ) -> tuple[float, float]:
         """Log τ for a block of whole rows, and 1 where it stands at a bound."""
-        self._below_largest(block)
+        _below_largest(block, self.highest)
         count = workers_for(block.numel(), block.device)
         spare = [_Moments(block) for _ in range(count)]
 
@@ -145,40 +159,69 @@ class EffectiveNegatives(Policy):
                 return at, 0.0
         return at, 1.0
 
-    def _for_anchors(self, batch: Batch, begin: float) -> Tensor:
+
+class _EachAnchor(Tempering):
+    """Each anchor's temperature, found from its similarities to all candidates."""
+
+    def __init__(self, rule: EffectiveNegatives, batch: Batch, begin: float) -> None:
+        self.rule, self.tau = rule, batch.anchors.new_empty(len(batch.anchors))
+        self._batch, self._begin = batch, begin
+        self._ends = math.log(rule.lowest), math.log(rule.highest)
+        self._outside: list[int] = []
+        self._moments: dict[int, _Moments] = {}
+
+    @property
+    def clamped(self) -> float:
+        """The part of the anchors that have no such temperature."""
+        return sum(self._outside) / len(self.tau)
+
+    def __call__(self, rows: slice, block: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``temperance.contrast.layout.Temper``."""
+        counts = _counts(self._batch, block)
+        if (thread := get_ident()) not in self._moments:
+            self._moments[thread] = _Moments(block)
+        moments = self._moments[thread]
+        target = (self.rule.share * counts).log()
+        largest = _below_largest(block, self.rule.highest)
+        at = block.new_full((len(block),), self._begin)
+        if block.shape[1] > 64 * THIN:
+            thin = block[:, ::THIN].contiguous()
+            _below_largest(thin, self.rule.highest)
+            at, _ = _roots(moments, thin, target - math.log(THIN), at, self._ends, 4)
+        at, left = _roots(moments, block, target, at, self._ends, STEPS)
+        self._outside.append(left)
+        self.tau[rows] = at.exp()
+        return largest, torch.exp(-at)
+
+    def look_at_all(self) -> None:
+        """Without a loss that has the similarities at hand."""
+        batch = self._batch
         n, m = len(batch.anchors), len(batch.candidates)
         height = max(1, min(256, BLOCK // m))
-        found = batch.anchors.new_empty(n)
-        ends = math.log(self.lowest), math.log(self.highest)
 
-        def work(worker: int, workers: int) -> float:
+        def work(worker: int, workers: int) -> None:
             block = batch.anchors.new_empty(height, m)
-            moments = _Moments(block)
-            outside = 0.0
             for top in range(worker * height, n, workers * height):
                 rows = slice(top, min(top + height, n))
                 here = block[: rows.stop - rows.start]
                 whole_rows(batch.anchors, batch.candidates, batch.layout, rows, here)
-                target = (self.share * _counts(batch, here)).log()
-                self._below_largest(here)
-                at = here.new_full((len(here),), begin)
-                if m > 64 * THIN:
-                    thin = self._below_largest(here[:, ::THIN].contiguous())
-                    at, _ = _roots(moments, thin, target - math.log(THIN), at, ends, 4)
-                at, left = _roots(moments, here, target, at, ends, STEPS)
-                found[rows] = at.exp()
-                outside += left
-            return outside
+                self(rows, here)
 
-        workers = workers_for(n * m, batch.anchors.device)
-        self.clamped = sum(in_threads(work, workers, batch.anchors.device)) / n
-        return found
+        in_threads(work, workers_for(n * m, batch.anchors.device), batch.anchors.device)
 
-    def _below_largest(self, block: Tensor) -> Tensor:
-        """Each row less its largest entry, in place: the same at every temperature."""
-        block.sub_(block.amax(dim=1, keepdim=True).nan_to_num(neginf=0.0))
-        # What does not count has the share 0 at the highest τ, too, and 0 · -inf would be nan.
-        return block.clamp_min_(LOWEST * self.highest)
+    def done(self) -> None:
+        """Let the rule know."""
+        self.rule.clamped = self.clamped
+        self.rule.note(self.tau)
+
+
+def _below_largest(block: Tensor, highest: float) -> Tensor:
+    """Take from each row its largest entry, in place: the same at every temperature; returns those."""
+    largest = block.amax(dim=1).nan_to_num(neginf=0.0)
+    block.sub_(largest[:, None])
+    # What does not count has the share 0 at the highest τ, too, and 0 · -inf would be nan.
+    block.clamp_min_(LOWEST * highest)
+    return largest
 
 
 def _sample(batch: Batch, most: int) -> tuple[Tensor, Tensor]:

@@ -77,6 +77,19 @@ class Policy(nn.Module):
             InputError: if it is not positive and finite.
         """
         tau = self.temperature(batch)
+        self.note(tau)
+        return tau
+
+    def tempering(self, batch: Batch) -> "Tempering | None":
+        """What finds each anchor's temperature in the pass of the loss, or None if that is not enough."""
+        return None
+
+    def note(self, tau: Tensor) -> None:
+        """Keep the temperature as the last one.
+
+        Raises:
+            InputError: if it is not positive and finite.
+        """
         mean = float(tau.detach().mean())
         if not 0 < mean < float("inf"):
             raise InputError(
@@ -84,7 +97,6 @@ class Policy(nn.Module):
                 "or look for nan in the embeddings"
             )
         self.last = mean
-        return tau
 
     def temperature(self, batch: Batch) -> Float[Tensor, ""] | Float[Tensor, " n"]:
         """The temperature for a batch, as the rule has it."""
@@ -96,6 +108,28 @@ class Policy(nn.Module):
 
     def _scalar(self, batch: Batch, value: float) -> Tensor:
         return torch.full((), value, dtype=batch.anchors.dtype, device=batch.anchors.device)
+
+
+class Tempering:
+    """Finds the temperatures of anchors while a loss has their similarities at hand.
+
+    It costs no matrix product of its own then.
+
+    Attributes:
+        tau: ``(n,)`` those found.
+    """
+
+    tau: Float[Tensor, " n"]
+
+    def __call__(
+        self, rows: slice, block: Float[Tensor, "h m"]
+    ) -> tuple[Float[Tensor, " h"], Float[Tensor, " h"]]:
+        """See ``temperance.contrast.layout.Temper``."""
+        raise NotImplementedError
+
+    def done(self) -> None:
+        """Let the rule know what was found."""
+        raise NotImplementedError
 
 
 def checked(name: str, value: float, low: float, high: float, example: str) -> float:
