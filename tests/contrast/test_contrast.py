@@ -395,6 +395,38 @@ def test_gradients_may_be_asked_for_twice() -> None:
     torch.testing.assert_close(torch.autograd.grad(3 * loss, a)[0], 3 * first)
 
 
+@pytest.mark.parametrize("n", [40, 1600])
+@pytest.mark.parametrize("loss", [info_nce, nt_xent])
+def test_whatever_receives_a_gradient(n: int, loss) -> None:
+    """One tensor as both sides, frozen sides, τ alone, and twice the same pass: as dense has it."""
+    a, b, tau = (
+        *(vectors(n, 8, seed) for seed in range(2)),
+        torch.linspace(0.1, 0.2, 2 * n).double(),
+    )
+    scalar, each = torch.tensor(0.1).double(), tau[:n] if loss is info_nce else tau
+    for sides, wanted in (
+        ((a, a, scalar), (0, 1)),
+        ((a, a, scalar), (0, 1, 2)),
+        ((a, b, scalar), (1,)),
+        ((a, b, scalar), (2,)),
+        ((a, b, each), (1, 2)),
+        ((a, b, each), (2,)),
+    ):
+        found = []
+        for backend in ("tiled", "dense"):
+            x, y, t = (v.clone().requires_grad_(i in wanted) for i, v in enumerate(sides))
+            y = x if sides[0] is sides[1] else y
+            leaves = [v for v in {id(v): v for v in (x, y, t)}.values() if v.requires_grad]
+            for reduction in ("mean", "none"):
+                value = loss(x, y, temperature=t, reduction=reduction, backend=backend).mean()
+                for _ in range(2):
+                    found += [
+                        g.clone() for g in torch.autograd.grad(value, leaves, retain_graph=True)
+                    ]
+        for mine, true in zip(found[: len(found) // 2], found[len(found) // 2 :], strict=True):
+            torch.testing.assert_close(mine, true, rtol=1e-8, atol=1e-12)
+
+
 @pytest.mark.parametrize("n", [40, 2000])
 def test_no_gradient_is_taken_where_none_may_be_asked_for(n: int, monkeypatch) -> None:
     a, b = (vectors(n, 8, seed, torch.float32).requires_grad_() for seed in range(2))

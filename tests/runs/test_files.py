@@ -1,6 +1,7 @@
 """Files are written whole, and read with one clear line when they are wrong."""
 
 import errno
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -64,14 +65,29 @@ def test_a_folder_belongs_to_one_configuration(tmp_path: Path) -> None:
 def test_a_run_clears_what_it_was_killed_while_writing(tmp_path: Path, begun: bool) -> None:
     if begun:
         claim_folder(tmp_path, Settings(data="glyphs"))
-    (tmp_path / ".metrics.csv.29821.partial").write_text("half of a ta")
+    (tmp_path / ".metrics.csv.4194999.partial").write_text("half of a ta")
     claim_folder(tmp_path, Settings(data="glyphs"))
     assert [p.name for p in tmp_path.iterdir()] == ["config.yaml"]
 
 
+def test_what_others_are_still_writing_is_left_alone(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        left = {f".metrics.csv.{process.pid}.partial", ".download.partial"}
+        for name in left:
+            (tmp_path / name).touch()
+        (tmp_path / ".scenes-1.4194999.partial").mkdir()
+        claim_folder(tmp_path, Settings(data="glyphs"))
+        process.kill()
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "config.yaml",
+        ".scenes-1.4194999.partial",
+        *left,
+    }
+
+
 def test_what_is_half_written_in_another_run_is_left_alone(tmp_path: Path) -> None:
     claim_folder(tmp_path, Settings(data="glyphs"))
-    half = tmp_path / ".metrics.csv.29821.partial"
+    half = tmp_path / ".metrics.csv.4194999.partial"
     half.write_text("half of a ta")
     with pytest.raises(InputError, match="name another folder"):
         claim_folder(tmp_path, Settings(data="digits"))

@@ -23,6 +23,7 @@ from temperance.functional import (
 )
 from temperance.temperatures import (
     AlignmentAware,
+    Batch,
     Cosine,
     EffectiveNegatives,
     Fixed,
@@ -395,6 +396,24 @@ def test_each_anchors_temperature_is_found_in_the_pass_of_the_loss(
         torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-12)
     assert within.last == pytest.approx(before.last)
     assert within.clamped == before.clamped > 0
+
+
+def test_a_rule_made_of_another_is_asked_itself() -> None:
+    class Floored(EffectiveNegatives):
+        def temperature(self, batch: Batch) -> Tensor:
+            return super().temperature(batch).clamp_min(5.0)
+
+    rule = Floored(0.3, per_anchor=True)
+    a, b = (vectors(1500, seed).requires_grad_() for seed in range(2))
+    info_nce(a, b, temperature=rule)
+    assert rule.last == pytest.approx(5)
+
+
+def test_temperatures_that_no_loss_takes_are_refused_where_they_are_found() -> None:
+    rule = EffectiveNegatives(0.01, per_anchor=True, lowest=1e-8)
+    same = vectors(1, 0).repeat(1500, 1).requires_grad_()
+    with pytest.raises(InputError, match="1e-08 is not between"):
+        info_nce(same, same, temperature=rule)
 
 
 def test_effective_negatives_of_every_loss() -> None:

@@ -1,4 +1,4 @@
-"""Vectors brought to one length: made where they are used, their gradients brought back in place."""
+"""Vectors brought to one length, made where they are used; and the way back for their gradients."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -42,17 +42,21 @@ class Directions:
         self.tensors = (scale, *parts.values())
         with torch.no_grad():
             self.inverse = _joined([inverse_norms(name, x) for name, x in parts.items()])
-        self.made: Tensor | None = None
+        self._rows: Tensor | None = None
 
     @property
     def rows(self) -> Float[Tensor, "m d"]:
-        """The rows; with their gradient, if that may be wanted, they are made once."""
-        if self.made is not None:
-            return self.made
-        rows: Tensor = _Directions.apply(self.inverse, *self.tensors)
-        if torch.is_grad_enabled():
-            self.made = rows
+        """The rows, with their gradient; they take ``m d`` numbers, and are made once."""
+        rows = self.known
+        if rows is None:
+            rows = self._rows = _Directions.apply(self.inverse, *self.tensors)
         return rows
+
+    @property
+    def known(self) -> Float[Tensor, "m d"] | None:
+        """The rows, if they have been made with the gradient that is now wanted."""
+        wanted = torch.is_grad_enabled() and any(x.requires_grad for x in self.tensors)
+        return None if self._rows is None or wanted > self._rows.requires_grad else self._rows
 
 
 def directions(
@@ -112,38 +116,40 @@ def brought_back(
     inverse: Float[Tensor, " m"],
     scale: Tensor,
     *parts: Float[Tensor, "_ d"],
-    wanted: bool,
-    lies: bool,
+    wanted: Sequence[bool],
+    in_place: bool,
 ) -> list[Tensor | None]:
     """From the gradient of the rows of ``Directions`` to those of its tensors.
 
     Args:
-        grad: of the rows; overwritten if it ``lies`` there for that, and then the results are views of it.
-            Otherwise they are of the type of the parts, which may be half as precise.
+        grad: of the rows; under ``in_place`` overwritten, and the results are views of it. Otherwise they
+            are of the type of the parts, which may be half as precise.
         inverse: ``1/‖x‖`` of each row.
         scale: as of ``Directions``.
         parts: as of ``Directions``.
-        wanted: whether the scale needs a gradient.
-        lies: see ``grad``.
+        wanted: which of the tensors, the scale and then the parts, need a gradient.
+        in_place: see ``grad``.
     """
     factor = inverse * scale.to(inverse.dtype)
     along = torch.empty_like(inverse)
-    lengths = [len(part) for part in parts]
+    pieces = grad.split_with_sizes([len(part) for part in parts])
     results = [
-        into if lies else torch.empty_like(part)
-        for into, part in zip(grad.split_with_sizes(lengths), parts, strict=True)
+        (into if in_place else torch.empty_like(part)) if w else None
+        for into, part, w in zip(pieces, parts, wanted[1:], strict=True)
     ]
     sides = (grad, inverse.unsqueeze(1), factor.unsqueeze(1), along.unsqueeze(1))
     height = max(1, PIECE // grad.shape[1])
-    for x, result, slope, inverse_norm, back, dot in _cut((parts, results), sides, height):
+    for x, result, slope, inverse_norm, back, dot in _cut(parts, results, sides, height):
         unit = x * inverse_norm
         torch.sum(unit * slope, dim=1, keepdim=True, out=dot)
+        if result is None:
+            continue
         across = torch.addcmul(slope, unit, dot, value=-1)
         # Once more: a unit vector is one to seven digits only, and the part of the gradient along it may be
         # a hundred times the part across.
         left = (unit * across).sum(dim=1, keepdim=True)
         torch.mul(across.addcmul_(unit, left, value=-1), back, out=result)
-    grad_scale = (along if scale.ndim else along.sum()).to(scale.dtype) if wanted else None
+    grad_scale = (along if scale.ndim else along.sum()).to(scale.dtype) if wanted[0] else None
     return [grad_scale, *results]
 
 
@@ -153,25 +159,29 @@ def _joined(parts: list[Tensor]) -> Tensor:
 
 
 def _cut(
-    by_part: tuple[Sequence[Tensor], ...], joined: tuple[Tensor, ...], height: int
-) -> Iterator[tuple[Tensor, ...]]:
+    parts: Sequence[Tensor], results: Sequence[Tensor | None], joined: Sequence[Tensor], height: int
+) -> Iterator[tuple[Any, ...]]:
     """Rows that lie beside each other, no more than ``height`` at a time.
 
     All views are made at once: one by one they would take longer than what is done to few rows.
     """
-    lengths = [len(x) for x in by_part[0]]
+    lengths = [len(x) for x in parts]
     if len(lengths) == 1 and lengths[0] <= height:
-        yield (*(x[0] for x in by_part), *joined)
+        yield (parts[0], results[0], *joined)
         return
     sizes = [
         [min(height, length - start) for start in range(0, length, height)] for length in lengths
     ]
     every = [rows for some in sizes for rows in some]
-    pieces = [
-        [piece for x, rows in zip(xs, sizes, strict=True) for piece in x.split_with_sizes(rows)]
-        for xs in by_part
-    ]
-    yield from zip(*pieces, *(x.split_with_sizes(every) for x in joined), strict=True)
+    by_part = (
+        [
+            piece
+            for x, rows in zip(xs, sizes, strict=True)
+            for piece in ([None] * len(rows) if x is None else x.split_with_sizes(rows))
+        ]
+        for xs in (parts, results)
+    )
+    yield from zip(*by_part, *(x.split_with_sizes(every) for x in joined), strict=True)
 
 
 class _Directions(torch.autograd.Function):
@@ -187,5 +197,4 @@ class _Directions(torch.autograd.Function):
                 "this loss has no second derivatives; use backend='dense' where create_graph=True is needed"
             )
         wanted = ctx.needs_input_grad[1:]
-        grads = brought_back(grad, *ctx.saved_tensors, wanted=wanted[0], lies=False)
-        return None, *(x if w else None for x, w in zip(grads, wanted, strict=True))
+        return None, *brought_back(grad, *ctx.saved_tensors, wanted=wanted, in_place=False)

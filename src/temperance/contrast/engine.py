@@ -136,9 +136,10 @@ def _over_tiles(
 ) -> tuple[Tensor, Statistics | None]:
     """``vectors``: the anchors, then the parts of the candidates, of which there are none if symmetric.
 
-    Directions are made in the forward pass and gone after it, unless they were needed before.
+    Directions are made in each pass and gone after it, unless they were needed before.
     """
-    given = [x.made if isinstance(x, Directions) and x.made is not None else x for x in vectors]
+    known = [x.known if isinstance(x, Directions) else x for x in vectors]
+    given = [x if k is None else k for x, k in zip(vectors, known, strict=True)]
     groups = [x.tensors if isinstance(x, Directions) else (x,) for x in given]
     inverse = tuple(x.inverse if isinstance(x, Directions) else None for x in given)
     likes = [x.inverse if isinstance(x, Directions) else x for x in given]
@@ -147,6 +148,9 @@ def _over_tiles(
     large = lengths[0] * sum(lengths[1:] or lengths) > threads.SMALL
     shift = tiled.shift_of(rest.bound, likes[0].dtype, one_for_all=large and layout.floor is None)
     if layout.temper is not None:
+        fits = large and len(given) == 2 and backend != "triton" and weights is not None
+        more = rest.statistics or any(x is not None for x in (target, layout.floor))
+        assert fits is not more
         shift = None
     passes: ModuleType = tiled
     if backend == "triton":
@@ -168,6 +172,7 @@ def _over_tiles(
     tensors = [x for group in groups for x in group]
     if not torch.is_grad_enabled():  # which the pass itself is not told
         tensors = [x.detach() for x in tensors]
+        target = None if target is None else target.detach()
     loss, *told = _Contrast.apply(call, target, weights, *tensors)
     return loss, _statistics(told[0], told[1:], layout) if rest.statistics else None
 
@@ -288,13 +293,14 @@ class _Call:
     ) -> list[Tensor | None]:
         """From gradients of anchors and parts, where these lie, to those of the tensors."""
         found: list[Tensor | None] = []
-        asked = (first for first, *_ in self.grouped(wanted))
-        groups = zip(grads, self.inverse, self.grouped(tensors), asked, strict=True)
-        for grad, inverse, group, first in groups:
-            if grad is None or inverse is None:
-                found += [grad] * len(group)
+        groups = zip(grads, self.inverse, self.grouped(tensors), self.grouped(wanted), strict=True)
+        for grad, inverse, group, asked in groups:
+            if grad is None or not any(asked):
+                found += [None] * len(group)
+            elif inverse is None:
+                found.append(grad)
             else:
-                found += brought_back(grad, inverse, *group, wanted=first, lies=True)
+                found += brought_back(grad, inverse, *group, wanted=asked, in_place=True)
         return found
 
     def lost(self, *sums: Sums | None) -> bool:
@@ -320,16 +326,16 @@ class _Contrast(torch.autograd.Function):
         *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
         wanted = ctx.needs_input_grad[3:]
-        ctx.call, ctx.types = call, [x.dtype for x in tensors]
-        anchors, *parts = call.made(tensors)
         ctx.taken = weights is not None and (any(wanted) or ctx.needs_input_grad[1])
         if ctx.taken:
             assert weights is not None
             losses, found, sums, pull, grads = _with_gradients(
-                call, anchors, target, weights, parts, call.grouped(wanted)
+                call, tensors, target, weights, call.grouped(wanted)
             )
+            # Not in half precision yet: for a loss that is still to be scaled they may be too small for it.
             ctx.save_for_backward(losses, pull, *call.brought_back(grads, tensors, wanted))
         else:
+            anchors, *parts = call.made(tensors)
             ctx.call, found, sums = _summed(call, anchors, target, parts)
             losses = _losses(call, found, sums)
             ctx.save_for_backward(losses, target, weights, *tensors)
@@ -354,15 +360,11 @@ class _Contrast(torch.autograd.Function):
             pull, *grads = [None if x is None else x * grad for x in saved]
         else:
             target, weights, *tensors = saved
-            anchors, *parts = ctx.call.made(tensors)
             slopes = grad if weights is None else grad * weights
             asked = ctx.call.grouped(wanted[3:])
-            pull, grads = _with_gradients(ctx.call, anchors, target, slopes, parts, asked)[3:]
+            pull, grads = _with_gradients(ctx.call, tensors, target, slopes, asked)[3:]
             grads = ctx.call.brought_back(grads, tensors, wanted[3:])
-        # Half precision only now: a gradient for a loss that is yet to be scaled may be too small for it.
-        types = zip(grads, wanted[3:], ctx.types, strict=True)
-        found = [x.to(kind) if w and x is not None else None for x, w, kind in types]
-        return None, pull, grad_weights, *found
+        return None, pull, grad_weights, *grads
 
 
 def _summed(
@@ -387,16 +389,16 @@ def _losses(call: _Call, found: Tensor, sums: tuple[Sums, Sums | None]) -> Tenso
 
 def _with_gradients(
     call: _Call,
-    anchors: Tensor,
+    tensors: Sequence[Tensor],
     target: Tensor | None,
     weights: Tensor,
-    parts: Sequence[Tensor],
     asked: Sequence[tuple[bool, ...]],
 ) -> tuple[Tensor, Tensor, tuple[Sums, Sums | None], Tensor | None, list[Tensor | None]]:
     """Losses, logits of the positives, sums, and gradients of ``Σ w L``: of the target; of anchors and parts.
 
     ``asked``: for anchors and parts, whether each of the tensors that they are made of needs one.
     """
+    anchors, *parts = call.made(tensors)
     layout, n = call.layout, len(anchors)
     wanted = tuple(map(any, asked[1:]))
     weights = weights.to(anchors.dtype)
@@ -424,11 +426,10 @@ def _with_gradients(
             lambda here, margin: call.slope(margin, weights[here]),
             wanted,
             call.statistics,
-            spent=call.inverse[0] is not None and not call.shift,
+            spent=call.inverse[0] is not None,
         )
         if call.lost(rows):
-            call = replace(call, shift=None)
-            return _with_gradients(call, anchors, target, weights, parts, asked)
+            return _with_gradients(replace(call, shift=None), tensors, target, weights, asked)
         losses = _losses(call, found, (rows, None))
     else:
         call, found, (rows, columns) = _summed(call, anchors, target, parts)

@@ -16,8 +16,8 @@ Sums = Literal["rows", "both", "symmetric"]
 # Where the numbers are computed, and over whose candidates; see ``contrast``.
 Backend = Literal["auto", "dense", "tiled", "triton", "ring", "gather"]
 OVER_RANKS = ("ring", "gather")
-# Given rows, and all their logits at τ = 1 in one block, takes from each row its largest, in place, and tells
-# those and 1/τ of each row. It may be asked by several threads at once.
+# Given rows, and all their logits at τ = 1 in one block: returns the largest of each row, and its 1/τ. The
+# block is left less those, and what does not count only so low that its share is 0. Threads ask at once.
 Temper = Callable[[slice, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -38,9 +38,9 @@ class Layout:
         same_class: whether the pairs of one class are kept, or those of different ones.
         floor: ``(n,)`` logits below which a candidate is left out, or None.
         link: what makes a dot product a logit, or None where they are the same.
-        temper: what gives each anchor a temperature while all its logits are at hand, or None. Only for large
-            matrices with sums over the candidates of one part, weights, and without the above but ``own``
-            and ``itself``.
+        temper: what finds each anchor's temperature while all its logits are at hand, or None. That is where
+            gradients are taken in one pass: of a large matrix, with sums over the rows of one part of
+            candidates, and with weights; and it goes with neither floor, link, target nor statistics.
     """
 
     sums: Sums = "rows"

@@ -168,11 +168,10 @@ def one_pass(
         The sums, targets and slopes ``(n,)``, the gradient of the anchors, and those of the parts.
     """
     n, m = len(anchors), len(candidates)
-    tempered = layout.temper is not None
-    keep = any(wanted) or tempered
+    keep = any(wanted)
     workers = workers_for(n * m, anchors.device)
     height, width = FLAT if keep else STREAMED
-    if tempered:
+    if layout.temper is not None:
         width = m
     if threads.at_once(n * m, anchors.device):
         height, width = min(n, max(height, threads.SMALL // max(1, m))), m

@@ -165,7 +165,7 @@ class _Pairs:
     @property
     def sums(self) -> Literal["rows", "symmetric"]:
         """How all pairs are gone through."""
-        return "rows" if self.space.candidates else "symmetric"
+        return "rows" if self.space.of_candidates else "symmetric"
 
 
 def _pairs(

@@ -31,6 +31,7 @@ from temperance.losses.inputs import (
     anchor_weights,
     arithmetic,
     check_backend,
+    checked_temperature,
     logits,
     named,
     positions,
@@ -131,21 +132,27 @@ def compare(
             travels = over_ranks and positives is None
             return space.batch(seen, where(space), ids, over_ranks=over_ranks, travels=travels)
 
-    plain = positives is None and target is None and share is None
-    if plain and _in_one_pass(anchors, candidates, layout, options):
-        assert isinstance(options.temperature, Policy)
-        tempering = options.temperature.tempering(batch())
-        if tempering is not None:
-            space, layout = space_at(tempering.tau.new_ones(n))
-            loss, _ = space.contrast(
-                None,
-                replace(layout, temper=tempering),
-                weights=anchor_weights(options.reduction, weights, n, tempering.tau),
-                target_in_sum=target_in_sum,
-                backend=backend,
-            )
-            tempering.done()
-            return loss
+    rule = options.temperature
+    if (
+        isinstance(rule, Policy)
+        and rule.tempers
+        and positives is None
+        and target is None
+        and share is None
+        and _in_one_pass(anchors, candidates, layout, options)
+    ):
+        tempering = rule.tempering(batch())
+        space, layout = space_at(tempering.tau.new_ones(n))
+        loss, _ = space.contrast(
+            None,
+            replace(layout, temper=tempering),
+            weights=anchor_weights(options.reduction, weights, n, tempering.tau),
+            target_in_sum=target_in_sum,
+            backend=backend,
+        )
+        checked_temperature(tempering.tau, first, n)
+        tempering.done()
+        return loss
     tau, link = tempered(options.temperature, similarity, first, n, batch)
     factors = anchor_weights(options.reduction, weights, n, tau, over_ranks=over_ranks)
     if callable(similarity):
@@ -192,7 +199,9 @@ def compare(
     same = None
     if classes is not None:
         kept = replace(layout, anchor_class=classes[0], candidate_class=classes[1], same_class=True)
-        same = _log_sums(space, kept, backend)
+        with torch.no_grad():
+            nothing = torch.zeros_like(found.target)
+            same, _ = space.contrast(nothing, kept, target_in_sum=False, backend=backend)
     shown, compared = (list(x.values()) for x in (anchors, candidates or anchors))
     return loss, told.read(found, tau.detach(), link, shown, compared, same)
 
@@ -202,8 +211,7 @@ def _in_one_pass(anchors: Named, candidates: Named, layout: Layout, options: Opt
     parts = candidates or anchors
     n, m = (sum(len(x) for x in each.values()) for each in (anchors, parts))
     return (
-        isinstance(options.temperature, Policy)
-        and not (options.statistics or callable(options.similarity))
+        not (options.statistics or callable(options.similarity))
         and options.backend in ("auto", "tiled")
         and options.reduction != "none"
         and layout.sums != "both"
@@ -212,12 +220,6 @@ def _in_one_pass(anchors: Named, candidates: Named, layout: Layout, options: Opt
         and all(x.requires_grad for x in parts.values())
         and not at_once(n * m, next(iter(anchors.values())).device)
     )
-
-
-@torch.no_grad()
-def _log_sums(space: Logits, layout: Layout, backend: Backend) -> Tensor:
-    nothing = space.anchors.new_zeros(len(space.anchors))
-    return space.contrast(nothing, layout, target_in_sum=False, backend=backend)[0]
 
 
 def _per_anchor(

@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,27 @@ def write_atomic(path: Path, content: bytes | str | Callable[[Path], None]) -> N
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what a process that was killed while writing has left in a folder that is now this one's."""
+    """Remove what processes that were killed while writing have left in a folder that is now this one's."""
     for file in folder.glob(f".*{PARTIAL}"):
-        file.unlink(missing_ok=True)
+        writer = Path(file.stem).suffix[1:]
+        if writer.isdigit() and file.is_file() and not _runs(int(writer)):
+            with suppress(OSError):  # another was as quick, or may, and it is in nobody's way
+                file.unlink()
+
+
+def _runs(process: int) -> bool:
+    """Whether there is such a process beside this one."""
+    if process == os.getpid():
+        return False
+    if os.name != "posix":
+        return True  # elsewhere asking might end it
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_json(path: Path, value: Any) -> None:

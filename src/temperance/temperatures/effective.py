@@ -94,14 +94,19 @@ class EffectiveNegatives(Policy):
         if not self.per_anchor:
             return self._scalar(batch, math.exp(log_tau))
         each = _EachAnchor(self, batch, log_tau)
-        each.look_at_all()
+        each.look_at_all(batch)
         self.clamped = each.clamped
         return each.tau
 
+    @property
+    def tempers(self) -> bool:
+        """Whether each anchor has its own, as long as nobody has written another ``temperature``."""
+        return self.per_anchor and type(self).temperature is EffectiveNegatives.temperature
+
     @torch.no_grad()
-    def tempering(self, batch: Batch) -> Tempering | None:
+    def tempering(self, batch: Batch) -> Tempering:
         """What finds the root of each anchor needs that anchor's similarities alone."""
-        return _EachAnchor(self, batch, self._begin(batch)) if self.per_anchor else None
+        return _EachAnchor(self, batch, self._begin(batch))
 
     def log_line(self) -> str:
         """The temperature, the share, and for how many anchors there is no such temperature."""
@@ -164,8 +169,9 @@ class _EachAnchor(Tempering):
     """Each anchor's temperature, found from its similarities to all candidates."""
 
     def __init__(self, rule: EffectiveNegatives, batch: Batch, begin: float) -> None:
-        self.rule, self.tau = rule, batch.anchors.new_empty(len(batch.anchors))
-        self._batch, self._begin = batch, begin
+        self._rule, self._begin = rule, begin
+        self.tau = batch.anchors.new_empty(len(batch.anchors))
+        self._negatives = _negatives(batch)
         self._ends = math.log(rule.lowest), math.log(rule.highest)
         self._outside: list[int] = []
         self._moments: dict[int, _Moments] = {}
@@ -177,25 +183,24 @@ class _EachAnchor(Tempering):
 
     def __call__(self, rows: slice, block: Tensor) -> tuple[Tensor, Tensor]:
         """See ``temperance.contrast.layout.Temper``."""
-        counts = _counts(self._batch, block)
+        counts = _counts(block, self._negatives)
         if (thread := get_ident()) not in self._moments:
             self._moments[thread] = _Moments(block)
         moments = self._moments[thread]
-        target = (self.rule.share * counts).log()
-        largest = _below_largest(block, self.rule.highest)
+        target = (self._rule.share * counts).log()
+        largest = _below_largest(block, self._rule.highest)
         at = block.new_full((len(block),), self._begin)
         if block.shape[1] > 64 * THIN:
             thin = block[:, ::THIN].contiguous()
-            _below_largest(thin, self.rule.highest)
+            _below_largest(thin, self._rule.highest)
             at, _ = _roots(moments, thin, target - math.log(THIN), at, self._ends, 4)
         at, left = _roots(moments, block, target, at, self._ends, STEPS)
         self._outside.append(left)
         self.tau[rows] = at.exp()
         return largest, torch.exp(-at)
 
-    def look_at_all(self) -> None:
+    def look_at_all(self, batch: Batch) -> None:
         """Without a loss that has the similarities at hand."""
-        batch = self._batch
         n, m = len(batch.anchors), len(batch.candidates)
         height = max(1, min(256, BLOCK // m))
 
@@ -211,8 +216,8 @@ class _EachAnchor(Tempering):
 
     def done(self) -> None:
         """Let the rule know."""
-        self.rule.clamped = self.clamped
-        self.rule.note(self.tau)
+        self._rule.clamped = self.clamped
+        self._rule.note(self.tau)
 
 
 def _below_largest(block: Tensor, highest: float) -> Tensor:
@@ -232,14 +237,18 @@ def _sample(batch: Batch, most: int) -> tuple[Tensor, Tensor]:
     block = batch.anchors.new_empty(size, m)
     layout = batch.layout.taken(rows)
     whole_rows(batch.anchors[rows], batch.candidates, layout, slice(0, size), block)
-    return block, _counts(batch, block)
+    return block, _counts(block, _negatives(batch))
 
 
-def _counts(batch: Batch, block: Tensor) -> Tensor:
+def _negatives(batch: Batch) -> int | None:
+    """How many negatives every anchor has, or None where that differs."""
+    return batch.negatives if batch.layout.anchor_class is None else None
+
+
+def _counts(block: Tensor, negatives: int | None) -> Tensor:
     """How many negatives the anchors of a block of whole rows have."""
-    if batch.layout.anchor_class is None:
-        # Counting them would take as long as several steps.
-        return block.new_full((len(block),), float(max(1, batch.negatives)))
+    if negatives is not None:  # counting them would take as long as several steps
+        return block.new_full((len(block),), float(max(1, negatives)))
     return (block > -torch.inf).sum(dim=1).clamp_min(1).to(block.dtype)
 
 

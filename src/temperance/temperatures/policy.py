@@ -58,6 +58,8 @@ class Policy(nn.Module):
         looks_at_batch: whether it needs the vectors of the batch, and not their type alone.
         link: what makes a similarity a logit, where the temperature is a function of the similarity; None
             for similarities divided by the temperature.
+        tempers: whether each anchor has a temperature that its own similarities tell. Where a loss has them
+            all at hand it then asks ``tempering`` instead of the rule itself.
         last: the temperature of the last batch, its mean where it has many; nan before the first where that
             is not known.
     """
@@ -70,6 +72,11 @@ class Policy(nn.Module):
         super().__init__()
         self.last = float("nan")
 
+    @property
+    def tempers(self) -> bool:
+        """See above."""
+        return False
+
     def forward(self, batch: Batch) -> Float[Tensor, ""] | Float[Tensor, " n"]:
         """The temperature for a batch.
 
@@ -80,9 +87,9 @@ class Policy(nn.Module):
         self.note(tau)
         return tau
 
-    def tempering(self, batch: Batch) -> "Tempering | None":
-        """What finds each anchor's temperature in the pass of the loss, or None if that is not enough."""
-        return None
+    def tempering(self, batch: Batch) -> "Tempering":
+        """What finds the temperatures of anchors in the pass of a loss, if the rule ``tempers``."""
+        raise NotImplementedError
 
     def note(self, tau: Tensor) -> None:
         """Keep the temperature as the last one.
