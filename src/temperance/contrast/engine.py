@@ -149,8 +149,9 @@ def _over_tiles(
     shift = tiled.shift_of(rest.bound, likes[0].dtype, one_for_all=large and layout.floor is None)
     if layout.temper is not None:
         fits = large and len(given) == 2 and backend != "triton" and weights is not None
-        more = rest.statistics or any(x is not None for x in (target, layout.floor))
-        assert fits is not more
+        assert fits
+        assert not rest.statistics
+        assert target is layout.floor is None
         shift = None
     passes: ModuleType = tiled
     if backend == "triton":
