@@ -149,7 +149,11 @@ def test_a_training_is_read_some_twenty_times_or_every_fifty_steps() -> None:
 
 
 def test_a_full_disk_costs_the_new_state_only_and_training_goes_on(tmp_path: Path) -> None:
-    limits, warned, left = resource.getrlimit(resource.RLIMIT_FSIZE), [], tmp_path / ".x.4194999.partial"
+    limits, warned, left = (
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+        [],
+        tmp_path / ".x.4194999.partial",
+    )
     left.write_bytes(b"of a process that was killed")
 
     def fill(epoch: int, loss: float) -> None:
