@@ -163,6 +163,7 @@ def test_version_and_help(capsys) -> None:
             "widths.1: Input should be a valid integer",
         ),
         (["train", "digits", "--batch-size", "1"], "batch_size: Input should be greater than"),
+        (["train", "digits", "--set", "batch_size=many"], "batch_size: Input should be a valid"),
         (["train", "digits", "--backbone", "timm:resnet81"], "the nearest are"),
         (["train", "digits", "--save-every", "0"], "--save-every 0 is not positive"),
         (["train", "digits", "--devices", "3"], "cannot be shared by 3 processes"),

@@ -5,11 +5,21 @@ import shlex
 import pytest
 
 from temperance.cli.app import app
+from temperance.cli.given import recipe_given, settle
 from temperance.methods import Recipe
 from temperance.search import SweepConfig
 from temperance.search.sweep import train_command
 
 DATA = {"data": "digits", "fingerprint": "0", "epochs": 3}
+
+
+def test_what_has_an_option_of_its_own_may_be_set_as_well() -> None:
+    typed = [
+        settle(SweepConfig, {"data": "digits"} | recipe_given(words, batch_size=size), None)[0]
+        for words, size in ((["batch_size=64"], None), (None, 64))
+    ]
+    assert typed[0] == typed[1]
+    assert typed[0].batch_size == 64
 
 
 @pytest.mark.parametrize(

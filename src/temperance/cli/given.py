@@ -14,7 +14,7 @@ from rich.text import Text
 
 from temperance.data import SOURCES, ImageSet, Splits, load_images, split
 from temperance.errors import InputError
-from temperance.methods import METHODS, Recipe, check_recipe
+from temperance.methods import Recipe, check_recipe
 from temperance.methods.config import checked_temperature
 from temperance.runs.config import explain, read_config
 from temperance.search import Executor, cluster, default_epochs, local
@@ -127,13 +127,11 @@ def settle(
             f"the images of {values['data']} are not those of {config}; restore them, or name the data to "
             "take as they are now"
         )
-    for name in ("batch_size", "method"):
-        values.setdefault(name, kind.model_fields[name].default)
-    if values["method"] in METHODS:  # otherwise it is refused below
-        usual = default_epochs(len(parts.train), values["batch_size"], values["method"])
-        values.setdefault("epochs", usual)
     try:
-        settings = kind.model_validate(values)
+        settings = kind.model_validate({"epochs": 1} | values)
+        if "epochs" not in values:
+            usual = default_epochs(len(parts.train), settings.batch_size, settings.method)
+            settings = kind.model_validate(values | {"epochs": usual})
     except ValidationError as error:
         raise InputError(f"{explain(error)}; see --help") from error
     check_recipe(
