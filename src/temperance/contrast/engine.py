@@ -148,10 +148,10 @@ def _over_tiles(
     large = lengths[0] * sum(lengths[1:] or lengths) > threads.SMALL
     shift = tiled.shift_of(rest.bound, likes[0].dtype, one_for_all=large and layout.floor is None)
     if layout.temper is not None:
-        fits = large and len(given) == 2 and backend != "triton" and weights is not None
-        assert fits
-        assert not rest.statistics
-        assert target is layout.floor is None
+        one_pass = large and len(given) == 2 and backend != "triton" and weights is not None
+        more = target is not None or layout.floor is not None or rest.statistics
+        assert one_pass
+        assert not more
         shift = None
     passes: ModuleType = tiled
     if backend == "triton":
