@@ -171,10 +171,13 @@ def test_sentence_transformers(
 def on_ranks(rank: int, world: int, where: Path, library: str) -> None:
     """Both losses of one library on one rank; what they give is kept for the test to compare."""
     torch.set_num_threads(1)
+    # Before the ranks meet: torch.distributed.nn keeps the group that it finds when it is first imported as
+    # a default argument, and the threads of a group so kept would still run while the process is taken down.
+    pairs = pairs_of_losses(library, rank, world)
     meet = f"file://{where}/{library}"
     dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=world)
     found = []
-    for pair in pairs_of_losses(library, rank, world):
+    for pair in pairs:
         a, b = (normalize(x, dim=1).double() for x in views(12 * world, 8))
         mine = slice(12 * rank, 12 * (rank + 1))
         found.append([gradients(loss, a[mine], b[mine]) for loss in pair])
