@@ -357,8 +357,11 @@ class _Contrast(torch.autograd.Function):
         wanted = ctx.needs_input_grad
         grad_weights = grad * losses if wanted[2] else None
         if ctx.taken:
-            # Never what was saved itself: who has it may change it, and come here again.
-            pull, *grads = [None if x is None else x * grad for x in saved]
+            # Who asks for them may change them: what was saved goes out itself only if nobody comes again.
+            again = torch._C._autograd._get_current_graph_task_keep_graph()
+            pull, *grads = [
+                None if x is None else x * grad if again else x.mul_(grad) for x in saved
+            ]
         else:
             target, weights, *tensors = saved
             slopes = grad if weights is None else grad * weights

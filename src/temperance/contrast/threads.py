@@ -64,6 +64,39 @@ def in_threads(work: Callable[[int, int], T], workers: int, device: torch.device
     return list(_pool(workers).map(quiet, range(workers)))
 
 
+class Turns:
+    """Blocks that threads take as they are free, and that come to shared places one after another.
+
+    What is added up at a place, in the order of the blocks, does not depend on which thread was first.
+    """
+
+    def __init__(self, blocks: int, places: int) -> None:
+        self._numbers = iter(range(blocks))
+        self._next = [0] * places
+        self._changed = threading.Condition()
+        self._failed = False
+
+    def __enter__(self) -> Iterator[int]:
+        """Blocks that no other thread has, each of which must come to all the places that are used."""
+        return self._numbers
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:  # Others would wait for a block that never comes.
+            with self._changed:
+                self._failed = True
+                self._changed.notify_all()
+
+    @contextmanager
+    def at(self, place: int, block: int) -> Iterator[None]:
+        """Wait until all blocks before this one have been at the place."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._failed or self._next[place] == block)
+        yield
+        with self._changed:
+            self._next[place] += 1
+            self._changed.notify_all()
+
+
 @contextmanager
 def _without_subnormals() -> Iterator[None]:
     """In this thread alone, and as it was afterwards; torch sets it but does not tell."""

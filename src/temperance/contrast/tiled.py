@@ -9,6 +9,7 @@ computed once (two), and candidates that come by one after another.
 """
 
 import math
+from collections import ChainMap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from temperance.contrast.elementwise import LOG2_E, exponential
 from temperance.contrast.grid import Grid, grid_for
 from temperance.contrast.layout import Block, Candidates, Layout
 from temperance.contrast.memory import Memory
-from temperance.contrast.threads import in_threads, workers_for
+from temperance.contrast.threads import Turns, in_threads, workers_for
 
 # Tiles of one_pass are flat, since a block of whole rows is kept:
 FLAT = (256, 8192)
@@ -185,34 +186,46 @@ def one_pass(
     into = found if target is None else None
     slope = anchors.new_empty(n)
 
-    def by_rows(worker: int, workers: int) -> tuple[list[Sums], list[Tensor | None]]:
-        grads = _zeros(candidates, anchors, wanted)
-        theirs = grid.pieces(grads)
+    # One sum for all threads, in the order of the blocks: a sum for each would be as large as the candidates.
+    grads = _zeros(candidates, anchors, wanted)
+    theirs = grid.pieces(grads)
+    turns = Turns(len(grid.blocks), len(grid.tiles))
+
+    def by_block(i: int, memory: list[Memory], loaded: Memory) -> Sums:
+        block, here = grid.blocks[i], grid.anchors[i]
+        # Apart from where it goes in the end: until then the anchors may be there.
+        pulled = torch.zeros_like(here)
+        strip = _Strip(grid, i, pulled, statistics)
+        shares = [strip.add(j, memory[j], loaded, into) for j in range(len(grid.tiles))]
+        sums = strip.sums()
+        if strip.inverse is not None:
+            targets[i].mul_(strip.inverse)
+        pull = slope_of(block.rows, sums.above(targets[i]))
+        slopes[i].copy_(pull)
+        if strip.inverse is not None:
+            pull = pull * strip.inverse
+        weight = sums.weight(pull)[:, None]
+        pulled *= weight
+        if target is None:
+            _pull(candidates, block, pull, pulled)
+        scaled = here * weight
+        for j, g in enumerate(theirs):
+            if g is None:
+                continue
+            with turns.at(j, i):
+                g.addmm_(shares[j], strip.since(j, scaled))
+                if target is None:
+                    _pull_back(block, grid.tiles[j].columns, here, pull, g)
+        grads_of[i].copy_(pulled)
+        return sums
+
+    def by_rows(worker: int, workers: int) -> dict[int, Sums]:
         memory, loaded = [Memory(anchors) for _ in grid.tiles], Memory(anchors)
-        sums = []
-        for i in grid.numbers(worker, workers):
-            # Apart from where it goes in the end: until then the anchors may be there.
-            here = grid.anchors[i]
-            pulled = torch.zeros_like(here)
-            strip = _Strip(grid, i, pulled, statistics)
-            shares = [strip.add(j, memory[j], loaded, into) for j in range(len(grid.tiles))]
-            sums.append(strip.sums())
-            if strip.inverse is not None:
-                targets[i].mul_(strip.inverse)
-            pull = slope_of(grid.blocks[i].rows, sums[-1].above(targets[i]))
-            slopes[i].copy_(pull)
-            if strip.inverse is not None:
-                pull = pull * strip.inverse
-            weight = sums[-1].weight(pull)[:, None]
-            pulled *= weight
-            if target is None:
-                _pull(candidates, grid.blocks[i], here, pull, pulled, grads[0])
-            scaled = here * weight
-            grads_of[i].copy_(pulled)
-            for j, g in enumerate(theirs):
-                if g is not None:
-                    g.addmm_(shares[j], strip.since(j, scaled))
-        return sums, grads
+        sums = {}
+        with turns as numbers:
+            for i in numbers:
+                sums[i] = by_block(i, memory, loaded)
+        return sums
 
     def by_columns(worker: int, workers: int) -> tuple[Sums, Tensor]:
         memory, loaded = Memory(anchors), Memory(anchors)
@@ -238,9 +251,9 @@ def one_pass(
         return sums, found, slope, grad, [None] * len(wanted)
     grad = anchors if spent else torch.empty_like(anchors)
     slopes, targets, grads_of = (grid.rows(x) for x in (slope, found, grad))
-    done = in_threads(by_rows, workers, anchors.device)
-    blocks = [done[i % workers][0][i // workers] for i in range(len(grid.blocks))]
-    return below_one_another(blocks), found, slope, grad, _added([grads for _, grads in done])
+    done = dict(ChainMap(*in_threads(by_rows, workers, anchors.device)))
+    sums = below_one_another([done[i] for i in range(len(grid.blocks))])
+    return sums, found, slope, grad, grads
 
 
 class _Strip:
@@ -416,7 +429,9 @@ def whole(
             both = (slope + slope[layout.own])[:, None]
             grad.addcmul_(anchors[layout.own], both, value=-1)
         elif target is None:
-            _pull(candidates, block, anchors, slope, grad, theirs)
+            _pull(candidates, block, slope, grad)
+            if theirs is not None:
+                _pull_back(block, slice(0, len(theirs)), anchors, slope, theirs)
         return margin, (rows, columns), slope, grad, theirs
 
     ((margin, sums, slope, grad, theirs),) = in_threads(work, 1, anchors.device)
@@ -581,34 +596,37 @@ def pull_positives(
     def work(worker: int, workers: int) -> None:
         for k in range(worker, len(blocks), workers):
             here, pull, into = (x[k] for x in along)
-            _pull(candidates, blocks[k], here, pull, into, theirs)
+            _pull(candidates, blocks[k], pull, into)
+            if theirs is not None:
+                _pull_back(blocks[k], slice(0, len(theirs)), here, pull, theirs)
 
     # Under sums over rows two anchors may have one positive, and threads would write to it at once.
     workers = 1 if layout.sums == "rows" else workers_for(n * n, anchors.device)
     in_threads(work, workers, anchors.device)
 
 
-def _pull(
-    candidates: Candidates,
-    block: Block,
-    anchors: Tensor,
-    slope: Tensor,
-    grad: Tensor,
-    theirs: Tensor | None,
-) -> None:
-    """Add the pull of a block's anchors and their positives on each other.
+def _pull(candidates: Candidates, block: Block, slope: Tensor, grad: Tensor) -> None:
+    """Add to the gradient of a block's anchors the pull of their positives.
 
     Apart from the pushes, and after them: a sum of many small pushes to a large pull would lose digits.
     """
     assert block.own is not None
-    index, pull = block.own.index, slope[:, None]
-    grad.addcmul_(candidates.first(index, anchors.dtype), pull, value=-1)
-    if theirs is None:
+    grad.addcmul_(candidates.first(block.own.index, grad.dtype), slope[:, None], value=-1)
+
+
+def _pull_back(
+    block: Block, columns: slice, anchors: Tensor, slope: Tensor, theirs: Tensor
+) -> None:
+    """Add to the gradient of some candidates the pull of the block's anchors whose positives they are."""
+    assert block.own is not None
+    places = block.own.places(columns)
+    if places is None:
         return
+    rows, index = places
     if isinstance(index, slice):
-        theirs[index].addcmul_(anchors, pull, value=-1)
+        theirs[index].addcmul_(anchors[rows], slope[rows, None], value=-1)
     else:
-        theirs.index_add_(0, index, anchors * -pull)
+        theirs.index_add_(0, index, anchors[rows] * -slope[rows, None])
 
 
 class _Running:
