@@ -528,20 +528,20 @@ def gradients(
     if columns_at is None and symmetric:
         columns_at = rows_at
     grid = grid_for(anchors, candidates, layout, shift)
-    by_row = [grid.rows(x) for x in (rows_at[0][:, None], rows_at[1][:, None])]
-    by_column = None if columns_at is None else [grid.columns(x) for x in columns_at]
-    # Each thread has rows of its own, unless mirrored tiles add to those of others.
-    shared = None if symmetric else torch.zeros_like(anchors)
+    by_row_at = [grid.rows(x) for x in (rows_at[0][:, None], rows_at[1][:, None])]
+    by_column_at = None if columns_at is None else [grid.columns(x) for x in columns_at]
+    grad, grads = torch.zeros_like(anchors), _zeros(candidates, anchors, wanted)
+    ours, theirs = grid.rows(grad), grid.pieces(grads)
+    turns = Turns(len(grid.blocks), len(grid.tiles))
 
-    def work(worker: int, workers: int) -> list[Tensor | None]:
-        grad = torch.zeros_like(anchors) if shared is None else shared
-        grads = _zeros(candidates, anchors, wanted)
-        ours = grid.rows(grad)
-        theirs = grid.pieces(grads)
-        spare = Memory(anchors)
-        for i, j, logits, turned, slopes, vectors, _ in grid.walk(worker, workers, sloped=True):
-            at = by_row[0][i], by_row[1][i]
-            other = None if by_column is None else (by_column[0][j], by_column[1][j])
+    def by_row(i: int, memory: Memory, loaded: Memory, spare: Memory) -> None:
+        # Apart from what other rows' mirrored tiles add to it.
+        pulled = torch.zeros_like(ours[i]) if symmetric else ours[i]
+        # From the last tile on: there each waits for the add of the row before it, and then for none.
+        for j in reversed(range(i if symmetric else 0, len(grid.tiles))):
+            _, _, logits, turned, slopes, vectors, _ = grid.cell(i, j, memory, loaded, sloped=True)
+            at = by_row_at[0][i], by_row_at[1][i]
+            other = None if by_column_at is None else (by_column_at[0][j], by_column_at[1][j])
             if shift is None:
                 _weigh_shifted(logits, spare, at, other)
             else:
@@ -551,18 +551,25 @@ def gradients(
                 exponential(logits, logits, grid.unit).mul_(weight)
             if slopes is not None:
                 logits.mul_(slopes)
-            ours[i].addmm_(logits, vectors)
+            pulled.addmm_(logits, vectors)
             into = ours[j] if grid.mirrored(i, j) else theirs[j]
             if into is not None:
-                into.addmm_(turned, grid.anchors[i])
-        return [grad if shared is None else None, *grads]
+                with turns.at(j, i):
+                    into.addmm_(turned, grid.anchors[i])
+        if symmetric:
+            with turns.at(i, i):
+                ours[i].add_(pulled)
 
-    grad, *grads = _added(in_threads(work, grid.workers, anchors.device))
-    result = grad if shared is None else shared
-    assert result is not None
+    def work(worker: int, workers: int) -> None:
+        memory, loaded, spare = (Memory(anchors) for _ in range(3))
+        with turns as numbers:
+            for i in numbers:
+                by_row(i, memory, loaded, spare)
+
+    in_threads(work, grid.workers, anchors.device)
     if pull is not None:
-        pull_positives(anchors, candidates, layout, pull, result, grads[0])
-    return result, grads
+        pull_positives(anchors, candidates, layout, pull, grad, grads[0])
+    return grad, grads
 
 
 def pull_positives(
@@ -724,13 +731,3 @@ def _zeros(candidates: Candidates, like: Tensor, wanted: tuple[bool, ...]) -> li
         torch.zeros_like(part, dtype=like.dtype) if w else None
         for part, w in zip(candidates.parts, wanted, strict=True)
     ]
-
-
-def _added(parts: list[list[Tensor | None]]) -> list[Tensor | None]:
-    """Sum what the workers have, in their order, into the first one's."""
-    first, *others = parts
-    for other in others:
-        for mine, theirs in zip(first, other, strict=True):
-            if mine is not None and theirs is not None:
-                mine += theirs
-    return first
