@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
 from temperance.contrast import Layout, contrast, grid, threads, tiled
-from temperance.functional import clip, info_nce, nt_xent
+from temperance.functional import clip, info_nce, nt_xent, sigmoid
 
 SUMS = ("rows", "both", "symmetric")
 
@@ -395,6 +395,49 @@ def test_gradients_may_be_asked_for_twice() -> None:
     torch.testing.assert_close(torch.autograd.grad(3 * loss, a)[0], 3 * first)
 
 
+@pytest.mark.parametrize("n", [40, 2000])
+@pytest.mark.parametrize("again", [False, True])
+def test_gradients_are_copied_only_for_who_may_ask_again(n: int, again: bool) -> None:
+    a, b = (vectors(n, 8, seed, torch.float32).requires_grad_() for seed in range(2))
+    kept = []
+
+    def keep(x):
+        kept.append(x.untyped_storage().data_ptr())
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        loss = info_nce(a, b, backend="tiled")
+    loss.backward(retain_graph=again)
+    for x in (a, b):
+        assert (x.grad.untyped_storage().data_ptr() in kept) is not again
+
+
+@pytest.mark.parametrize("loss", [info_nce, nt_xent, clip])
+def test_gradients_are_whoever_receives_them(loss) -> None:
+    """One may be changed while the other is still needed, or followed; many may be asked for at once."""
+    a, b = (vectors(40, 8, seed).requires_grad_() for seed in range(2))
+    true = torch.autograd.grad(loss(a, b, backend="dense"), [a, b])
+    w = torch.tensor(2.0, requires_grad=True)
+    loss(a, b, backend="tiled").backward()
+    later = (b.grad * w).sum()
+    a.grad.zero_()
+    later.backward()
+    torch.testing.assert_close(w.grad.double(), true[1].sum())
+    mine = torch.autograd.grad(loss(a, b, backend="tiled"), [a, b])
+    assert all(x.mul_(w).requires_grad for x in mine)
+    many = torch.autograd.grad(
+        loss(a, b, backend="tiled"),
+        [a, b],
+        torch.arange(3.0, dtype=torch.float64),
+        is_grads_batched=True,
+    )
+    for x, y in zip(many, true, strict=True):
+        torch.testing.assert_close(x, torch.arange(3.0)[:, None, None] * y)
+    a.grad = None
+    loss(a, b.detach(), backend="tiled").backward()
+    assert a.grad.untyped_storage().nbytes() == a.grad.nbytes
+
+
 @pytest.mark.parametrize("n", [40, 1600])
 @pytest.mark.parametrize("loss", [info_nce, nt_xent])
 def test_whatever_receives_a_gradient(n: int, loss) -> None:
@@ -449,15 +492,15 @@ def test_limits_of_the_temperature() -> None:
 
 
 @pytest.mark.usefixtures("small_tiles")
-def test_the_same_number_of_threads_gives_the_same_digits_and_is_left_as_it_was() -> None:
+@pytest.mark.parametrize("loss", [info_nce, clip, nt_xent, sigmoid])
+def test_the_same_number_of_threads_gives_the_same_digits_and_is_left_as_it_was(loss) -> None:
     before = torch.get_num_threads()
     a, b = vectors(500, 16, 0, torch.float32), vectors(500, 16, 1, torch.float32)
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
             first, second = (
-                with_gradients(nt_xent, a, b, 0.07, torch.float32, backend="tiled")
-                for _ in range(2)
+                with_gradients(loss, a, b, 0.07, torch.float32, backend="tiled") for _ in range(2)
             )
             assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
             assert torch.get_num_threads() == threads

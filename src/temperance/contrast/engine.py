@@ -357,11 +357,7 @@ class _Contrast(torch.autograd.Function):
         wanted = ctx.needs_input_grad
         grad_weights = grad * losses if wanted[2] else None
         if ctx.taken:
-            # Who asks for them may change them: what was saved goes out itself only if nobody comes again.
-            again = torch._C._autograd._get_current_graph_task_keep_graph()
-            pull, *grads = [
-                None if x is None else x * grad if again else x.mul_(grad) for x in saved
-            ]
+            pull, *grads = _handed_out(saved, grad)
         else:
             target, weights, *tensors = saved
             slopes = grad if weights is None else grad * weights
@@ -369,6 +365,28 @@ class _Contrast(torch.autograd.Function):
             pull, grads = _with_gradients(ctx.call, tensors, target, slopes, asked)[3:]
             grads = ctx.call.brought_back(grads, tensors, wanted[3:])
         return None, pull, grad_weights, *grads
+
+
+def _handed_out(saved: Sequence[Tensor | None], grad: Tensor) -> list[Tensor | None]:
+    """Saved gradients times that of the loss.
+
+    Who receives them may change them. What was saved goes out itself only where nobody comes again for it and
+    it has its memory for itself; copies would raise the peak by as much as both sides' vectors.
+    """
+    batched = torch._C._functorch.is_batchedtensor, torch._C._functorch.is_legacy_batchedtensor
+    again = (
+        torch.compiler.is_compiling()
+        or any(several(grad) for several in batched)
+        or torch._C._autograd._get_current_graph_task_keep_graph()
+    )
+    return [
+        None
+        if x is None
+        else x * grad
+        if again or x.untyped_storage().nbytes() > x.nbytes
+        else x.mul_(grad).detach()  # otherwise a view that was made without gradients
+        for x in saved
+    ]
 
 
 def _summed(

@@ -155,8 +155,6 @@ class Grid:
         worker: int,
         workers: int,
         target: Float[Tensor, " n"] | None = None,
-        *,
-        sloped: bool = False,
     ) -> Iterator[Cell]:
         """One worker's tiles, each in the memory of the one before.
 
@@ -169,7 +167,7 @@ class Grid:
         else:
             pairs = [(i, j) for i in self.numbers(worker, workers) for j in range(count)]
         for i, j in pairs:
-            yield self.cell(i, j, memory, loaded, target, sloped=sloped)
+            yield self.cell(i, j, memory, loaded, target)
 
 
 def grid_for(

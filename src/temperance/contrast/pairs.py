@@ -10,9 +10,10 @@ from torch.nn.functional import softplus
 from temperance.contrast.elementwise import Elementwise
 from temperance.contrast.grid import grid_for
 from temperance.contrast.layout import Backend, Candidates, Layout
+from temperance.contrast.memory import Memory
 from temperance.contrast.ranks import of_all_ranks
 from temperance.contrast.ring import layouts_of_ranks, ring_sums
-from temperance.contrast.threads import in_threads
+from temperance.contrast.threads import Turns, in_threads
 
 # At -inf, where a pair does not count, each and its slope are 0.
 SOFTPLUS = Elementwise(lambda x: softplus(x, threshold=40.0), torch.sigmoid_)
@@ -95,24 +96,26 @@ class _PairSums(torch.autograd.Function):
             raise RuntimeError("this loss has no second derivatives")
         anchors, candidates, bias = ctx.saved_tensors
         grid = grid_for(anchors, Candidates((candidates,), (None,)), ctx.layout)
-        grad_anchors = torch.zeros_like(anchors)
+        grad_anchors, grad_candidates = torch.zeros_like(anchors), torch.zeros_like(candidates)
         ours, scales = grid.rows(grad_anchors), grid.rows(grad[:, None])
+        theirs = grid.columns(grad_candidates)
+        biases = bias.new_zeros(len(grid.blocks))
+        turns = Turns(len(grid.blocks), len(grid.tiles))
 
-        def work(worker: int, workers: int) -> tuple[Tensor, Tensor]:
-            grad_candidates = torch.zeros_like(candidates)
-            theirs = grid.columns(grad_candidates)
-            grad_bias = torch.zeros_like(bias)
-            for i, j, logits, _, inner, vectors, _ in grid.walk(worker, workers, sloped=True):
+        def by_row(i: int, memory: Memory, loaded: Memory) -> None:
+            for j in range(len(grid.tiles)):
+                _, _, logits, _, inner, vectors, _ = grid.cell(i, j, memory, loaded, sloped=True)
                 slopes = ctx.function.slope(logits.add_(bias)).mul_(scales[i])
-                grad_bias += slopes.sum()
+                biases[i] += slopes.sum()
                 if inner is not None:
                     slopes.mul_(inner)
                 ours[i].addmm_(slopes, vectors)
-                theirs[j].addmm_(slopes.T, grid.anchors[i])
-            return grad_candidates, grad_bias
+                with turns.at(j, i):
+                    theirs[j].addmm_(slopes.T, grid.anchors[i])
 
-        found = in_threads(work, grid.workers, anchors.device)
-        grad_candidates, grad_bias = (
-            sum(parts[1:], parts[0]) for parts in zip(*found, strict=True)
-        )
-        return None, None, grad_anchors, grad_candidates, grad_bias
+        def work(worker: int, workers: int) -> None:
+            memory, loaded = Memory(anchors), Memory(anchors)
+            turns.each(lambda i: by_row(i, memory, loaded))
+
+        in_threads(work, grid.workers, anchors.device)
+        return None, None, grad_anchors, grad_candidates, biases.sum()

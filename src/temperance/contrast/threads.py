@@ -76,15 +76,24 @@ class Turns:
         self._changed = threading.Condition()
         self._failed = False
 
-    def __enter__(self) -> Iterator[int]:
-        """Blocks that no other thread has, each of which must come to all the places that are used."""
-        return self._numbers
+    def each(self, work: Callable[[int], T]) -> dict[int, T]:
+        """Do blocks that no other thread has, until none is left; what came of them, by number.
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:  # Others would wait for a block that never comes.
+        Args:
+            work: takes the number of a block, which must come to all the places that are used.
+        """
+        found = {}
+        try:
+            for i in self._numbers:
+                if self._failed:
+                    break
+                found[i] = work(i)
+        except BaseException:  # Others would wait for a block that never comes.
             with self._changed:
                 self._failed = True
                 self._changed.notify_all()
+            raise
+        return found
 
     @contextmanager
     def at(self, place: int, block: int) -> Iterator[None]:

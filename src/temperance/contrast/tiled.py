@@ -221,11 +221,7 @@ def one_pass(
 
     def by_rows(worker: int, workers: int) -> dict[int, Sums]:
         memory, loaded = [Memory(anchors) for _ in grid.tiles], Memory(anchors)
-        sums = {}
-        with turns as numbers:
-            for i in numbers:
-                sums[i] = by_block(i, memory, loaded)
-        return sums
+        return turns.each(lambda i: by_block(i, memory, loaded))
 
     def by_columns(worker: int, workers: int) -> tuple[Sums, Tensor]:
         memory, loaded = Memory(anchors), Memory(anchors)
@@ -525,6 +521,7 @@ def gradients(
         The gradient of the anchors and those of the parts.
     """
     symmetric = layout.sums == "symmetric"
+    assert not (symmetric and any(wanted))
     if columns_at is None and symmetric:
         columns_at = rows_at
     grid = grid_for(anchors, candidates, layout, shift)
@@ -562,9 +559,7 @@ def gradients(
 
     def work(worker: int, workers: int) -> None:
         memory, loaded, spare = (Memory(anchors) for _ in range(3))
-        with turns as numbers:
-            for i in numbers:
-                by_row(i, memory, loaded, spare)
+        turns.each(lambda i: by_row(i, memory, loaded, spare))
 
     in_threads(work, grid.workers, anchors.device)
     if pull is not None:
@@ -632,8 +627,10 @@ def _pull_back(
     rows, index = places
     if isinstance(index, slice):
         theirs[index].addcmul_(anchors[rows], slope[rows, None], value=-1)
-    else:
-        theirs.index_add_(0, index, anchors[rows] * -slope[rows, None])
+        return
+    if len(index) < len(anchors):
+        anchors, slope = anchors[rows], slope[rows]
+    theirs.index_add_(0, index, anchors * -slope[:, None])
 
 
 class _Running:
