@@ -24,6 +24,7 @@ def small_tiles(monkeypatch) -> None:
     monkeypatch.setattr(tiled, "FLAT", (48, 64))
     monkeypatch.setattr(grid, "SIDE", 64)
     monkeypatch.setattr(tiled, "BLOCK", 48 * 64)
+    monkeypatch.setattr(tiled, "PLACE", 24)
 
 
 def vectors(n: int, d: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -28,6 +28,8 @@ from temperance.contrast.threads import Turns, in_threads, workers_for
 FLAT = (256, 8192)
 # with so many numbers, or 32 rows. The more rows, the less often all gradients of candidates are added to.
 BLOCK = 13 << 17
+# Gradients of so many candidates at least are added to at once.
+PLACE = 1024
 # Where no block is kept, since the candidates need no gradient, less wide: less to hold.
 STREAMED = (256, 1536)
 # Numbers of those whose positives are pulled at a time.
@@ -187,9 +189,16 @@ def one_pass(
     slope = anchors.new_empty(n)
 
     # One sum for all threads, in the order of the blocks: a sum for each would be as large as the candidates.
+    # The more threads, the more places there are for them to add at side by side.
     grads = _zeros(candidates, anchors, wanted)
-    theirs = grid.pieces(grads)
-    turns = Turns(len(grid.blocks), len(grid.tiles))
+    step = max(PLACE, -(-m // max(1, workers - 1)))
+    places = [
+        (j, slice(top, top + step), g[top : top + step])
+        for j, g in enumerate(grid.pieces(grads))
+        if g is not None
+        for top in range(0, len(g), step)
+    ]
+    turns = Turns(len(grid.blocks), len(places))
 
     def by_block(i: int, memory: list[Memory], loaded: Memory) -> Sums:
         block, here = grid.blocks[i], grid.anchors[i]
@@ -209,13 +218,13 @@ def one_pass(
         if target is None:
             _pull(candidates, block, pull, pulled)
         scaled = here * weight
-        for j, g in enumerate(theirs):
-            if g is None:
-                continue
-            with turns.at(j, i):
-                g.addmm_(shares[j], strip.since(j, scaled))
+        for place, (j, inside, g) in enumerate(places):
+            pushing = strip.since(j, scaled)
+            with turns.at(place, i):
+                g.addmm_(shares[j][inside], pushing)
                 if target is None:
-                    _pull_back(block, grid.tiles[j].columns, here, pull, g)
+                    start = grid.tiles[j].columns.start + inside.start
+                    _pull_back(block, slice(start, start + len(g)), here, pull, g)
         grads_of[i].copy_(pulled)
         return sums
 
