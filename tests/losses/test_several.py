@@ -24,6 +24,7 @@ def test_each_temperature_is_as_if_alone(queue, threaded: bool, monkeypatch) -> 
     if threaded:
         monkeypatch.setattr(threads, "SMALL", 0)
         monkeypatch.setattr(several, "BLOCK", 700)
+        monkeypatch.setattr(several, "CACHED", 130)
     a, b = randn(40, 6), randn(40, 6, seed=1)
     seen = at_temperatures(a, b, queue, temperatures=TAUS)
     for i, tau in enumerate(TAUS):

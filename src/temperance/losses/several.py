@@ -12,8 +12,10 @@ from temperance.contrast import LOG2_E, in_threads, workers_for
 from temperance.errors import InputError
 from temperance.losses.inputs import check_pair, check_width, checked_temperature, positions
 
-# Numbers of a block of whole rows of similarities.
+# Numbers of a block of whole rows of similarities: so many rows at least share one matrix product.
 BLOCK = 1 << 20
+# What passes over numbers one by one takes fewer, which stay in a core's cache from one τ to the next.
+CACHED = 1 << 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,31 +85,40 @@ def at_temperatures(
     q, k = positions("cosine", "queries", queries), positions("cosine", "keys", keys)
     others = k if negatives is None else positions("cosine", "negatives", negatives)
     n, m = len(q), len(others)
-    log_sum, mean = q.new_empty(len(taus), n), q.new_empty(len(taus), n)
+    totals, products = q.new_empty(2, len(taus), n).unbind()
     hardest = q.new_empty(n)
-    height = max(1, min(256, BLOCK // m))
+    few = max(1, min(CACHED // m, n))
+    height = few * max(1, min(256, BLOCK // m) // few)
+    cut = [torch.split(x, few, dim=-1) for x in (totals, products, hardest)]
+    scales = (LOG2_E / taus).unbind()
 
     def work(worker: int, workers: int) -> None:
-        block, kept, shares = (q.new_empty(height, m) for _ in range(3))
+        block = q.new_empty(height, m)
+        kept, shares = q.new_empty(2, few, m).unbind()
         for top in range(worker * height, n, workers * height):
             rows = slice(top, min(top + height, n))
             here = block[: rows.stop - rows.start]
             torch.mm(q[rows], others.T, out=here)
             if negatives is None:
                 here.diagonal(top).fill_(-torch.inf)
-            # The largest similarity is the same at every temperature: one shift serves them all.
-            hardest[rows] = here.amax(dim=1)
-            base = hardest[rows].nan_to_num(neginf=0.0)
-            here -= base[:, None]
-            # What is no negative has the share 0, and its product with that must be 0, not nan.
-            finite = torch.clamp_min(here, LOWEST, out=kept[: len(here)])
-            for i, tau in enumerate(taus):
-                part = torch.mul(here, LOG2_E / tau, out=shares[: len(here)]).exp2_()
-                total = part.sum(dim=1)
-                log_sum[i, rows] = total.log() + base / tau
-                mean[i, rows] = torch.linalg.vecdot(part, finite) / total + base
+            for number, some in enumerate(torch.split(here, few), start=top // few):
+                into, weighted, largest = (x[number] for x in cut)
+                # The largest similarity is the same at every temperature: one shift serves them all.
+                torch.amax(some, dim=1, out=largest)
+                some -= largest.nan_to_num(neginf=0.0)[:, None]
+                # What is no negative has the share 0, and its product with that must be 0, not nan.
+                finite = torch.clamp_min(some, LOWEST, out=kept[: len(some)])
+                for scale, total, product in zip(
+                    scales, into.unbind(), weighted.unbind(), strict=True
+                ):
+                    part = torch.mul(some, scale, out=shares[: len(some)]).exp2_()
+                    torch.sum(part, dim=1, out=total)
+                    torch.sum(part.mul_(finite), dim=1, out=product)
 
     in_threads(work, workers_for(n * m, q.device), q.device)
+    base = hardest.nan_to_num(neginf=0.0)
+    log_sum = totals.log() + base / taus[:, None]
+    mean = products / totals + base
     positive = (q * k).sum(dim=1)
     t = taus[:, None]
     alone = hardest == -torch.inf  # a query without negatives
