@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -507,6 +508,27 @@ def test_the_same_number_of_threads_gives_the_same_digits_and_is_left_as_it_was(
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize(
+    "loss", [info_nce, partial(info_nce, in_batch=True), clip, nt_xent, sigmoid]
+)
+def test_many_threads_add_up_to_what_the_whole_matrix_gives(loss, monkeypatch) -> None:
+    monkeypatch.setattr(tiled, "FLAT", (48, 200))  # so that several add to one tile side by side
+    before = torch.get_num_threads()
+    found = []
+    torch.set_num_threads(5)
+    try:
+        for backend in ("tiled", "dense"):
+            leaves = [vectors(k, 8, seed).requires_grad_() for seed, k in enumerate((301, 301, 77))]
+            given = leaves[: 3 if isinstance(loss, partial) else 2]
+            loss(*given, temperature=0.1, backend=backend).backward()
+            found.append([x.grad for x in given])
+    finally:
+        torch.set_num_threads(before)
+    for mine, true in zip(*found, strict=True):
+        torch.testing.assert_close(mine, true, rtol=1e-9, atol=1e-13)
 
 
 def test_candidates_outside_a_class_or_below_a_floor_are_left_out() -> None:

@@ -373,20 +373,20 @@ def _handed_out(saved: Sequence[Tensor | None], grad: Tensor) -> list[Tensor | N
     Who receives them may change them. What was saved goes out itself only where nobody comes again for it and
     it has its memory for itself; copies would raise the peak by as much as both sides' vectors.
     """
-    batched = torch._C._functorch.is_batchedtensor, torch._C._functorch.is_legacy_batchedtensor
-    again = (
+    functorch = torch._C._functorch
+    copied = (
         torch.compiler.is_compiling()
-        or any(several(grad) for several in batched)
+        or functorch.is_batchedtensor(grad)
+        or functorch.is_legacy_batchedtensor(grad)
         or torch._C._autograd._get_current_graph_task_keep_graph()
     )
-    return [
-        None
-        if x is None
-        else x * grad
-        if again or x.untyped_storage().nbytes() > x.nbytes
-        else x.mul_(grad).detach()  # otherwise a view that was made without gradients
-        for x in saved
-    ]
+
+    def scaled(x: Tensor) -> Tensor:
+        if copied or x.untyped_storage().nbytes() > x.nbytes:
+            return x * grad
+        return x.mul_(grad).detach()  # otherwise a view that was made without gradients
+
+    return [None if x is None else scaled(x) for x in saved]
 
 
 def _summed(

@@ -12,9 +12,9 @@ from temperance.contrast import LOG2_E, in_threads, workers_for
 from temperance.errors import InputError
 from temperance.losses.inputs import check_pair, check_width, checked_temperature, positions
 
-# Numbers of a block of whole rows of similarities: so many rows at least share one matrix product.
+# Numbers of a block of whole rows of similarities, which one matrix product makes.
 BLOCK = 1 << 20
-# What passes over numbers one by one takes fewer, which stay in a core's cache from one τ to the next.
+# Of so many at a time everything else is computed: they stay in a core's cache from one τ to the next.
 CACHED = 1 << 17
 
 
